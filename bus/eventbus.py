@@ -1,0 +1,172 @@
+"""Publish and subscribe, inside one process."""
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import anyio
+from anyio.lowlevel import current_token
+
+from .event import Event
+from .ring import RingBuffer, RingStatistics
+from .subscription import Subscription, SubscriptionStatistics
+
+
+@dataclass(frozen=True, slots=True)
+class BusStatistics:
+    """A snapshot of a bus, its ring and its readers."""
+
+    boot: str
+    ring: RingStatistics
+    readers: tuple[SubscriptionStatistics, ...]
+    refused: int
+    """Events offered after the bus was closed, and so not published."""
+
+
+class EventBus:
+    """One ring, and any number of cursors into it.
+
+    Publishing is synchronous, never waits, and costs the same whatever reads: readers that are busy or stuck
+    are not touched, and readers that are asleep are woken by one shared event, once per batch.
+
+    The bus belongs to the event loop in which it is read. Only `publish_from_thread` may be called from elsewhere.
+
+    :param capacity: events to keep
+    :param max_bytes: bytes to keep
+    :param max_age: seconds to keep an event for, or None
+    """
+
+    def __init__(
+        self, capacity: int = 10_000, max_bytes: int = 64 << 20, max_age: float | None = None
+    ) -> None:
+        self.ring = RingBuffer(capacity, max_bytes, max_age)
+        self.boot = secrets.token_hex(4)
+        """Names this life of the bus, so that numbers of another one are not taken for its own."""
+        self._append = self.ring.append
+        self._asleep = False
+        self._news = anyio.Event()
+        self._closing = anyio.Event()
+        self._closed = False
+        self._refused = 0
+        self._readers: list[Subscription] = []
+        self._inbox: deque[Event] = deque()
+        self._call_soon: Callable[[Callable[[], None]], object] | None = None
+
+    @property
+    def closed(self) -> bool:
+        return self._closed
+
+    def publish(self, event: Event) -> int:
+        """Put `event` on the bus and return its number; 0 when the bus is closed, which is counted.
+
+        Never blocks and never raises. To be called in the event loop's thread.
+        """
+        seq = self._append(event)
+        if self._asleep:
+            self._wake()
+        return seq
+
+    def publish_from_thread(self, event: Event) -> None:
+        """Put `event` on the bus from any thread, without waiting for it to get there.
+
+        Events from one thread keep their order. Those published before the bus has its first reader are held
+        until then.
+        """
+        self._inbox.append(event)
+        if self._call_soon is not None:
+            try:
+                self._call_soon(self._empty_inbox)
+            except RuntimeError:  # the loop is gone, and with it every reader
+                self._refused += 1
+
+    def subscribe(
+        self,
+        after: int | None = None,
+        *,
+        linger: float = 0.0,
+        limit: int | None = None,
+        name: str = "subscriber",
+    ) -> Subscription:
+        """Return a reader, to be entered with `async with` and iterated with `async for`.
+
+        :param after: begin behind this event number: 0 for all that the ring still has, None for what is to come
+        :param linger: seconds between two batches at the least; the first after a quiet spell comes at once
+        :param limit: events in a batch at the most
+        :param name: what statistics call it
+        :raises ValueError: no event has the number `after` yet
+        """
+        if after is not None and after > self.ring.last:
+            raise ValueError(f"no event {after} yet: the newest is {self.ring.last}")
+        return Subscription(self, name, self.ring.last if after is None else after, linger, limit)
+
+    def close(self) -> None:
+        """Refuse what is published from now on, and let readers end once they have read the rest."""
+        if not self._closed:
+            self._closed = True
+            self._append = self._refuse
+            self._closing.set()
+            self._wake()
+
+    def event_id(self, event: Event) -> str:
+        """Return the name of a published event, unique across restarts."""
+        return f"{self.boot}-{event.seq}"
+
+    def find(self, event_id: str) -> Event | None:
+        """Return the event of that name, or None if it is not, or no longer, in the ring."""
+        boot, _, seq = event_id.partition("-")
+        known = boot == self.boot and seq.isascii() and seq.isdecimal() and len(seq) < 20
+        return self.ring.get(int(seq)) if known else None
+
+    def statistics(self) -> BusStatistics:
+        return BusStatistics(
+            boot=self.boot,
+            ring=self.ring.statistics(),
+            readers=tuple(reader.statistics() for reader in self._readers),
+            refused=self._refused,
+        )
+
+    # What a Subscription needs.
+
+    def attach(self, reader: Subscription) -> None:
+        """Count `reader` among the bus's readers, and take what threads have published so far."""
+        if self._call_soon is None:
+            self._call_soon = _thread_scheduler()
+            self._empty_inbox()
+        self._readers.append(reader)
+
+    def detach(self, reader: Subscription) -> None:
+        self._readers.remove(reader)
+
+    async def wait_beyond(self, cursor: int) -> None:
+        """Wait until there is an event after number `cursor`, or the bus is closed. Cancelling has no effect on it."""
+        while self.ring.last == cursor and not self._closed:
+            self._asleep = True
+            await self._news.wait()
+
+    async def wait_closed(self) -> None:
+        """Wait until the bus is closed."""
+        await self._closing.wait()
+
+    def _wake(self) -> None:
+        news, self._news = self._news, anyio.Event()
+        self._asleep = False
+        news.set()
+
+    def _refuse(self, event: Event) -> int:
+        self._refused += 1
+        return 0
+
+    def _empty_inbox(self) -> None:
+        while self._inbox:
+            self.publish(self._inbox.popleft())
+
+
+def _thread_scheduler() -> Callable[[Callable[[], None]], object]:
+    """Return the running event loop's way to call a function in it from another thread, without waiting."""
+    token = current_token().native_token
+    if isinstance(token, asyncio.AbstractEventLoop):
+        return token.call_soon_threadsafe
+    run_sync_soon: Callable[[Callable[[], None]], object] = token.run_sync_soon  # type: ignore[attr-defined]
+    return run_sync_soon

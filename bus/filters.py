@@ -1,0 +1,122 @@
+"""Which events a view shows.
+
+A filter is words, and an event passes if all of them do:
+
+    status:404    status:5xx    status:4xx,5xx    method:POST,PUT    path:/api/*    -path:/health    orders
+
+A bare word is looked for anywhere in the path, in any case. `*` in a path stands for anything. A minus sign in
+front turns a word round. Quotes hold what has spaces in it.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Final, Self
+
+from .event import Event
+
+Predicate = Callable[[Event], bool]
+
+_WORD: Final = re.compile(
+    r'(?P<minus>-?)(?:(?P<field>[A-Za-z_.]+):)?(?:"(?P<quoted>[^"]*)"|(?P<plain>[^\s"]+))'
+)
+_STATUS: Final = re.compile(r"[1-5](?:xx|\d\d)")
+
+
+class FilterError(ValueError):
+    """A filter that cannot be read.
+
+    :ivar position: where in the text it goes wrong, counted from 0
+    """
+
+    def __init__(self, message: str, position: int) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+class Filter:
+    """A parsed filter, callable with an event. Filters of equal text are equal, so that views can share work."""
+
+    def __init__(self, text: str, predicates: tuple[Predicate, ...]) -> None:
+        self.text = text
+        self._predicates = predicates
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a filter; the empty one passes everything.
+
+        :raises FilterError: with the position of what is wrong
+        """
+        predicates: list[Predicate] = []
+        position = 0
+        while position < len(text):
+            if text[position].isspace():
+                position += 1
+                continue
+            word = _WORD.match(text, position)
+            if word is None:
+                message = "this quote is not closed" if '"' in text[position:] else "a value is missing here"
+                raise FilterError(message, position)
+            predicates.append(_predicate(word))
+            position = word.end()
+        return cls(" ".join(text.split()), tuple(predicates))
+
+    def __call__(self, event: Event) -> bool:
+        return all(predicate(event) for predicate in self._predicates)
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to filter by."""
+        return bool(self._predicates)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Filter) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+
+def _predicate(word: re.Match[str]) -> Predicate:
+    field = word["field"]
+    value: str = word["quoted"] if word["quoted"] is not None else word["plain"]
+    if field is None:
+        predicate = _contains(value)
+    elif field in _FIELDS:
+        predicate = _FIELDS[field](value, word.start("quoted" if word["quoted"] is not None else "plain"))
+    else:
+        raise FilterError(f"there is no field {field!r}; there are {', '.join(_FIELDS)}", word.start("field"))
+    return (lambda event: not predicate(event)) if word["minus"] else predicate
+
+
+def _contains(value: str) -> Predicate:
+    needle = value.casefold()
+    return lambda event: needle in event.path.casefold()
+
+
+def _path(value: str, position: int) -> Predicate:
+    # Each star is one lazy step and nothing nests, so matching time stays proportional to the path's length
+    # times the number of stars, whatever the path.
+    pattern = re.compile(".*?".join(map(re.escape, value.split("*"))), re.DOTALL)
+    return lambda event: pattern.fullmatch(event.path) is not None
+
+
+def _method(value: str, position: int) -> Predicate:
+    methods = frozenset(value.upper().split(","))
+    return lambda event: event.method in methods
+
+
+def _status(value: str, position: int) -> Predicate:
+    exact, classes = set[int](), set[int]()
+    for part in value.lower().split(","):
+        if not _STATUS.fullmatch(part):
+            raise FilterError(f"{part!r} is not a status such as 404 or 5xx", position)
+        if part.endswith("xx"):
+            classes.add(int(part[0]))
+        else:
+            exact.add(int(part))
+    return lambda event: event.status in exact or event.status // 100 in classes
+
+
+_FIELDS: Final[dict[str, Callable[[str, int], Predicate]]] = {
+    "status": _status,
+    "method": _method,
+    "path": _path,
+}

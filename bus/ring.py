@@ -1,0 +1,170 @@
+"""The bounded store that every reader reads from."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from .event import Event
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """What a reader gets: everything since its cursor, and what is no longer there."""
+
+    events: list[Event]
+    """In order, oldest first, without holes."""
+    missed: int
+    """How many events before the first of these were evicted unseen."""
+    next: int
+    """The cursor to go on from: the number of the last event seen or missed."""
+
+
+@dataclass(frozen=True, slots=True)
+class RingStatistics:
+    """A snapshot of a ring. `published = kept + evicted`, always."""
+
+    published: int
+    kept: int
+    evicted: int
+    held_bytes: int
+    capacity: int
+    max_bytes: int
+    max_age: float | None
+    oldest_time: int | None
+    """Wall clock of the oldest event kept, in nanoseconds since the epoch."""
+
+
+class RingBuffer:
+    """The last events, bounded by count, by bytes and by age, each with a running number.
+
+    A bound is exceeded by the newest event at most: one that is larger than `max_bytes` on its own is kept
+    until the next one comes.
+
+    Not safe to call from several threads at once.
+
+    :param capacity: events to keep, at least 1
+    :param max_bytes: bytes to keep, by `Event.size`
+    :param max_age: seconds to keep an event for, or None for no such bound
+    :param clock: a monotonic clock in seconds, so that a wall clock that jumps evicts nothing
+    :raises ValueError: a bound is not positive
+    """
+
+    def __init__(
+        self,
+        capacity: int = 10_000,
+        max_bytes: int = 64 << 20,
+        max_age: float | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        if capacity < 1 or max_bytes < 1 or (max_age is not None and max_age <= 0):
+            raise ValueError("a ring needs a positive capacity, max_bytes and max_age")
+        self.capacity = capacity
+        self.max_bytes = max_bytes
+        self.max_age = max_age
+        self._clock = clock
+        # A list of fixed length, not a deque: readers slice out of its middle at the speed of C.
+        self._slots: list[Event | None] = [None] * capacity
+        self._first = 1
+        self._last = 0
+        self._bytes = 0
+        self._arrivals: deque[float] = deque()
+
+    @property
+    def first(self) -> int:
+        """Number of the oldest event kept; one past `last` when the ring is empty."""
+        return self._first
+
+    @property
+    def last(self) -> int:
+        """Number of the newest event; 0 before the first."""
+        return self._last
+
+    def append(self, event: Event) -> int:
+        """Keep `event`, give it the next number, evict what no longer fits, and return the number."""
+        seq = self._last + 1
+        index = seq % self.capacity
+        size = event.size
+        if not size:
+            event.size = size = event.measure()
+        event.seq = seq
+        oldest = self._slots[index]
+        if oldest is not None:
+            self._bytes -= oldest.size
+            self._first += 1
+        self._slots[index] = event
+        self._last = seq
+        self._bytes += size
+        if self._bytes > self.max_bytes:
+            self._evict_bytes()
+        if self.max_age is not None:
+            self._arrivals.append(self._clock())
+            self._evict_old()
+        return seq
+
+    def since(self, cursor: int, limit: int | None = None) -> Batch:
+        """Return what came after event number `cursor`, oldest first.
+
+        :param limit: return this many events at the most
+        :raises ValueError: no event has that number yet
+        """
+        if cursor > self._last:
+            raise ValueError(f"cursor {cursor} is ahead of the newest event, {self._last}")
+        if self.max_age is not None:
+            self._evict_old()
+        first = max(cursor + 1, self._first)
+        last = self._last if limit is None else min(self._last, first + limit - 1)
+        return Batch(self._slice(first, last), first - cursor - 1, last)
+
+    def get(self, seq: int) -> Event | None:
+        """Return event number `seq`, or None if it was evicted or has not come yet."""
+        if self.max_age is not None:
+            self._evict_old()
+        return self._slots[seq % self.capacity] if self._first <= seq <= self._last else None
+
+    def statistics(self) -> RingStatistics:
+        if self.max_age is not None:
+            self._evict_old()
+        kept = self._last - self._first + 1
+        oldest = self._slots[self._first % self.capacity]
+        return RingStatistics(
+            published=self._last,
+            kept=kept,
+            evicted=self._first - 1,
+            held_bytes=self._bytes,
+            capacity=self.capacity,
+            max_bytes=self.max_bytes,
+            max_age=self.max_age,
+            oldest_time=oldest.time if oldest is not None else None,
+        )
+
+    def _slice(self, first: int, last: int) -> list[Event]:
+        if last < first:
+            return []
+        start, stop = first % self.capacity, last % self.capacity + 1
+        slots: list[Event] = self._slots  # type: ignore[assignment]  # numbers in range name filled slots
+        return slots[start:stop] if start < stop else slots[start:] + slots[:stop]
+
+    def _evict_bytes(self) -> None:
+        while self._bytes > self.max_bytes and self._first < self._last:
+            self._evict_first()
+
+    def _evict_old(self) -> None:
+        assert self.max_age is not None
+        arrivals = self._arrivals
+        while len(arrivals) > self._last - self._first + 1:  # gone by another bound already
+            arrivals.popleft()
+        limit = self._clock() - self.max_age
+        while arrivals and arrivals[0] < limit:
+            arrivals.popleft()
+            self._evict_first()
+
+    def _evict_first(self) -> None:
+        index = self._first % self.capacity
+        event = self._slots[index]
+        assert event is not None
+        self._bytes -= event.size
+        self._slots[index] = None
+        self._first += 1

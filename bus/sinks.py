@@ -1,0 +1,160 @@
+"""Where events go to be kept: a sink, and the runner that feeds it."""
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
+
+import anyio
+import structlog
+from anyio import to_thread
+
+from .event import Event
+from .eventbus import EventBus
+from .subscription import SubscriptionStatistics
+
+WhenFull: TypeAlias = Literal["drop", "block"]
+
+logger: structlog.stdlib.BoundLogger = structlog.get_logger("reqscope.sinks")
+
+_LINGER = 0.05
+_WARN_EVERY = 10.0
+
+
+class Sink(Protocol):
+    """A destination. Its methods are called from one worker thread at a time, never from the event loop."""
+
+    @property
+    def name(self) -> str: ...
+
+    def write(self, events: list[Event]) -> int:
+        """Write a batch, in order, and return how many of them were written.
+
+        :raises OSError: none was, or it is not known how many
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SinkStatistics:
+    """A snapshot of a sink. Everything its reader got from the bus is `written + lost + held`, always."""
+
+    name: str
+    written: int
+    lost: int
+    """Dropped because the hold was full, or failed to be written."""
+    held: int
+    """Waiting to be written, or being written."""
+    failing: bool
+    """The last write failed."""
+    reader: SubscriptionStatistics
+
+
+class SinkRunner:
+    """Feeds one sink from a bus, in batches, off the event loop.
+
+    What the sink is too slow for waits in a bounded hold. When that is full, `drop` loses the newest events
+    and keeps memory at the bound; `block` stops reading, so that the ring is the buffer and what it evicts in
+    the meantime is missed. Publishing waits for neither.
+
+    :param hold: events to hold at the most
+    """
+
+    def __init__(
+        self,
+        bus: EventBus,
+        sink: Sink,
+        *,
+        hold: int = 10_000,
+        when_full: WhenFull = "drop",
+        batch: int = 1_000,
+    ) -> None:
+        self._subscription = bus.subscribe(linger=_LINGER, limit=batch, name=f"sink:{sink.name}")
+        self._sink = sink
+        self._capacity = max(hold, batch)
+        self._when_full = when_full
+        self._hold: deque[list[Event]] = deque()
+        self._held = 0
+        self._written = 0
+        self._lost = 0
+        self._failing = False
+        self._warned_at = float("-inf")
+        self._changed = anyio.Event()
+        self._ended = False
+
+    async def run(self) -> None:
+        """Feed the sink until the bus is closed and everything is written, then close it.
+
+        If cancelled, what is held is counted as lost. A write that hangs in its thread is abandoned.
+        """
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._write_all)
+                async with self._subscription as subscription:
+                    async for batch in subscription:
+                        await self._take(batch.events)
+                self._ended = True
+                self._notify()
+        finally:
+            self._lost += self._held
+            self._held = 0
+            self._hold.clear()
+            self._sink.close()
+
+    async def _take(self, events: list[Event]) -> None:
+        while self._when_full == "block" and self._held and self._held + len(events) > self._capacity:
+            await self._changed.wait()
+        room = self._capacity - self._held
+        if len(events) > room:
+            self._lost += len(events) - room
+            events = events[:room]
+            await self._warn("dropping events: the sink does not keep up")
+        if events:
+            self._hold.append(events)
+            self._held += len(events)
+            self._notify()
+
+    async def _write_all(self) -> None:
+        while self._hold or not self._ended:
+            if not self._hold:
+                await self._changed.wait()
+                continue
+            batch = self._hold[0]
+            written = await self._write(batch)
+            self._hold.popleft()
+            self._held -= len(batch)
+            self._written += written
+            self._lost += len(batch) - written
+            self._notify()
+
+    async def _write(self, batch: list[Event]) -> int:
+        try:
+            written = await to_thread.run_sync(self._sink.write, batch, abandon_on_cancel=True)
+        except Exception as error:  # a sink may be the user's; whatever it raises stays here
+            self._failing = True
+            await self._warn("cannot write events", error)
+            return 0
+        self._failing = False
+        return written
+
+    def _notify(self) -> None:
+        changed, self._changed = self._changed, anyio.Event()
+        changed.set()
+
+    async def _warn(self, message: str, error: Exception | None = None) -> None:
+        now = anyio.current_time()
+        if now - self._warned_at >= _WARN_EVERY:
+            self._warned_at = now
+            reason = f"{type(error).__name__}: {error}" if error else None
+            await logger.awarning(message, sink=self._sink.name, reason=reason, lost=self._lost)
+
+    def statistics(self) -> SinkStatistics:
+        return SinkStatistics(
+            name=self._sink.name,
+            written=self._written,
+            lost=self._lost,
+            held=self._held,
+            failing=self._failing,
+            reader=self._subscription.statistics(),
+        )

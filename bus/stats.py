@@ -1,0 +1,127 @@
+"""Numbers over every event, whatever the ring still holds."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from .event import Event
+from .eventbus import EventBus
+from .histogram import Histogram
+
+WINDOW: Final = 300
+"""Seconds of history kept, one bucket each."""
+
+CLASSES: Final = ("2xx", "3xx", "4xx", "5xx", "other")
+_QUANTILES: Final = (0.5, 0.95, 0.99)
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Seconds to the last byte of the response, each within 1 %; None where nothing was timed."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    maximum: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Second:
+    """What ended in one second."""
+
+    time: int
+    """Seconds since the epoch."""
+    classes: tuple[int, ...]
+    """Counts by status class, in the order of `CLASSES`."""
+    latency: Latency
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What `Stats` knows at one moment."""
+
+    events: int
+    missed: int
+    """Published, and evicted before they could be counted here."""
+    classes: dict[str, int]
+    latency: Latency
+    seconds: tuple[Second, ...]
+    """Oldest first; only seconds in which something happened."""
+
+
+class Stats:
+    """Counts and latencies of all events of a bus, in total and per second for the last five minutes.
+
+    Run `run` in a task group; read `snapshot` from the same event loop at any time.
+
+    :param clock: wall clock in seconds, for naming the second an event is counted in
+    """
+
+    def __init__(self, bus: EventBus, *, clock: Callable[[], float] = time.time) -> None:
+        self._subscription = bus.subscribe(after=0, name="stats")
+        self._clock = clock
+        self._total = _Bucket(0)
+        self._seconds: deque[_Bucket] = deque()
+
+    async def run(self) -> None:
+        """Count until the bus is closed. If cancelled, everything delivered so far has been counted."""
+        async with self._subscription as subscription:
+            async for batch in subscription:
+                self.count(batch.events)
+
+    def count(self, events: Iterable[Event]) -> None:
+        """Count `events` in the present second."""
+        current = self._current()
+        for event in events:
+            current.add(event)
+
+    def snapshot(self, after: int = 0) -> Snapshot:
+        """Return the totals, and the seconds later than `after` (seconds since the epoch)."""
+        total = _Bucket(0)
+        total.merge(self._total)
+        for second in self._seconds:
+            total.merge(second)
+        return Snapshot(
+            events=sum(total.classes),
+            missed=self._subscription.statistics().missed,
+            classes=dict(zip(CLASSES, total.classes, strict=True)),
+            latency=_latency(total.durations),
+            seconds=tuple(second.freeze() for second in self._seconds if second.time > after),
+        )
+
+    def _current(self) -> "_Bucket":
+        now = int(self._clock())
+        if not self._seconds or self._seconds[-1].time < now:
+            self._seconds.append(_Bucket(now))
+            while self._seconds[0].time <= now - WINDOW:
+                self._total.merge(self._seconds.popleft())
+        return self._seconds[-1]
+
+
+class _Bucket:
+    __slots__ = ("classes", "durations", "time")
+
+    def __init__(self, second: int) -> None:
+        self.time = second
+        self.classes = [0] * len(CLASSES)
+        self.durations = Histogram()
+
+    def add(self, event: Event) -> None:
+        status = event.status // 100
+        self.classes[status - 2 if 2 <= status <= 5 else 4] += 1
+        if event.total is not None:
+            self.durations.record(event.total)
+
+    def merge(self, other: "_Bucket") -> None:
+        self.classes = [mine + theirs for mine, theirs in zip(self.classes, other.classes, strict=True)]
+        self.durations.merge(other.durations)
+
+    def freeze(self) -> Second:
+        return Second(self.time, tuple(self.classes), _latency(self.durations))
+
+
+def _latency(durations: Histogram) -> Latency:
+    p50, p95, p99 = durations.quantiles(_QUANTILES)
+    return Latency(p50, p95, p99, durations.maximum if durations.count else None)

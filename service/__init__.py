@@ -1,0 +1,1 @@
+"""Capture, ingest, query, settings, servers and the command line."""
