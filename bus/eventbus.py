@@ -38,9 +38,7 @@ class EventBus:
     :param max_age: seconds to keep an event for, or None
     """
 
-    def __init__(
-        self, capacity: int = 10_000, max_bytes: int = 64 << 20, max_age: float | None = None
-    ) -> None:
+    def __init__(self, capacity: int = 10_000, max_bytes: int = 64 << 20, max_age: float | None = None) -> None:
         self.ring = RingBuffer(capacity, max_bytes, max_age)
         self.boot = secrets.token_hex(4)
         """Names this life of the bus, so that numbers of another one are not taken for its own."""
@@ -140,7 +138,7 @@ class EventBus:
         self._readers.remove(reader)
 
     async def wait_beyond(self, cursor: int) -> None:
-        """Wait until there is an event after number `cursor`, or the bus is closed. Cancelling has no effect on it."""
+        """Wait until there is an event after number `cursor`, or the bus is closed. Safe to cancel."""
         while self.ring.last == cursor and not self._closed:
             self._asleep = True
             await self._news.wait()

@@ -16,9 +16,7 @@ from .event import Event
 
 Predicate = Callable[[Event], bool]
 
-_WORD: Final = re.compile(
-    r'(?P<minus>-?)(?:(?P<field>[A-Za-z_.]+):)?(?:"(?P<quoted>[^"]*)"|(?P<plain>[^\s"]+))'
-)
+_WORD: Final = re.compile(r'(?P<minus>-?)(?:(?P<field>[A-Za-z_.]+):)?(?:"(?P<quoted>[^"]*)"|(?P<plain>[^\s"]+))')
 _STATUS: Final = re.compile(r"[1-5](?:xx|\d\d)")
 
 

@@ -27,9 +27,7 @@ class JsonLogSink:
     :param destination: where lines go; closed with the sink unless it is standard output
     """
 
-    def __init__(
-        self, name: str, boot: str, destination: BinaryIO, processors: Sequence[Processor] = ()
-    ) -> None:
+    def __init__(self, name: str, boot: str, destination: BinaryIO, processors: Sequence[Processor] = ()) -> None:
         self.name = name
         self._boot = boot
         self._destination = destination
@@ -47,9 +45,7 @@ class JsonLogSink:
         :raises OSError: it cannot be opened for writing
         """
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        return cls(
-            f"file:{path}", boot, os.fdopen(os.open(path, flags, 0o600), "ab", buffering=0), processors
-        )
+        return cls(f"file:{path}", boot, os.fdopen(os.open(path, flags, 0o600), "ab", buffering=0), processors)
 
     def write(self, events: list[Event]) -> int:
         entries = [view(event, self._boot, Entry) for event in events]
