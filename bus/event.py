@@ -1,5 +1,6 @@
 """The record that travels: one captured exchange, or one record that another program sent."""
 
+from itertools import chain
 from typing import Final, Literal, TypeAlias
 
 import msgspec
@@ -12,6 +13,9 @@ Kind: TypeAlias = Literal["request", "log", "record"]
 
 OVERHEAD: Final = 640
 """Bytes that an event holds beside its headers and body: the record, its numbers and its short strings."""
+
+_PER_HEADER: Final = 130
+"""Bytes that a header takes beside its text: a pair and two bytes objects."""
 
 
 class Event(msgspec.Struct, kw_only=True, gc=False):
@@ -64,5 +68,6 @@ class Event(msgspec.Struct, kw_only=True, gc=False):
 
     def measure(self) -> int:
         """Return the bytes this event holds, near enough to bound memory by."""
-        headers = sum(len(name) + len(value) for name, value in self.request_headers + self.response_headers)
-        return OVERHEAD + headers + len(self.body) + len(self.path) + len(self.query)
+        headers = self.request_headers + self.response_headers
+        text = len(b"".join(chain.from_iterable(headers)))
+        return OVERHEAD + _PER_HEADER * len(headers) + text + len(self.body) + len(self.path) + len(self.query)

@@ -3,8 +3,11 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
+
+import anyio
 
 from .event import Event
 from .eventbus import EventBus
@@ -78,7 +81,8 @@ class Stats:
             current.add(event)
 
     def snapshot(self, after: int = 0) -> Snapshot:
-        """Return the totals, and the seconds later than `after` (seconds since the epoch)."""
+        """Return the totals as of this moment, and the seconds later than `after` (seconds since the epoch)."""
+        self._catch_up()
         total = _Bucket(0)
         total.merge(self._total)
         for second in self._seconds:
@@ -90,6 +94,11 @@ class Stats:
             latency=_latency(total.durations),
             seconds=tuple(second.freeze() for second in self._seconds if second.time > after),
         )
+
+    def _catch_up(self) -> None:
+        with suppress(anyio.WouldBlock, anyio.EndOfStream):
+            while True:
+                self.count(self._subscription.receive_nowait().events)
 
     def _current(self) -> "_Bucket":
         now = int(self._clock())

@@ -1,1 +1,7 @@
 """Capture, ingest, query, settings, servers and the command line."""
+
+from .capture import CaptureMiddleware as CaptureMiddleware
+from .collector import create_app as create_app
+from .monitor import Monitor as Monitor
+from .redaction import Redaction as Redaction
+from .settings import Settings as Settings

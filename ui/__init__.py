@@ -1,1 +1,4 @@
-"""The live panel."""
+"""The live panel: a Gradio page that is pushed what is new."""
+
+from .live import LiveFeed as LiveFeed
+from .panel import Panel as Panel

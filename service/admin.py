@@ -1,0 +1,55 @@
+"""The control plane: one FastAPI app that holds the query API and the panel. The composition root."""
+
+from contextlib import AbstractAsyncContextManager
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.responses import Response
+
+from .pipeline import Pipeline
+from .problems import PROBLEM, problem
+from .query import Statistics, query_router
+
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+
+
+class ControlPlane:
+    """The admin app, and the panel in it.
+
+    :param capture: the statistics of what produces events here
+    :param hosts: names it may be called by; without, any. A page elsewhere that had its own name point to
+        this machine could read everything otherwise.
+    """
+
+    def __init__(self, pipeline: Pipeline, capture: Statistics, hosts: tuple[str, ...] = ()) -> None:
+        from reqscope.ui import Panel  # here, and only here, do the planes and the panel meet
+
+        self._pipeline = pipeline
+        self.panel = Panel(pipeline.bus, pipeline.stats, pipeline.sinks)
+        self.app = FastAPI(title="Reqscope", docs_url=None, redoc_url=None)
+        self.app.include_router(query_router(pipeline, capture))
+        answer_with_problems(self.app)
+        if hosts:
+            self.app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
+        self.panel.mount(self.app)
+
+    def running(self) -> AbstractAsyncContextManager[None]:
+        """Run the pipeline's readers, the panel among them, for as long as the block lasts."""
+        return self._pipeline.running(self.panel.run)
+
+
+def answer_with_problems(app: FastAPI) -> None:
+    """Make every error answer of `app` a problem document."""
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        body = problem(error.status_code, str(error.detail))
+        return Response(body, error.status_code, error.headers, PROBLEM.decode())
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return Response(problem(422, f"{where}: {first['msg']}"), 422, media_type=PROBLEM.decode())

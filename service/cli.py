@@ -1,0 +1,205 @@
+"""The command line."""
+
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from .settings import Settings
+
+app = typer.Typer(
+    name="reqscope",
+    help="See the requests your API gets, live.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+)
+out = Console()
+err = Console(stderr=True, highlight=False)
+
+# The defaults shown by --help are those of Settings; None stands for "not given", so that the environment counts.
+Host = Annotated[str | None, typer.Option(help="Address that both servers listen on.  [default: 127.0.0.1]")]
+ApiPort = Annotated[int | None, typer.Option(help="Port of the API; also API_PORT.  [default: 8000]")]
+PanelPort = Annotated[int | None, typer.Option(help="Port of the panel; also GRADIO_PORT.  [default: 7860]")]
+PortAuto = Annotated[bool | None, typer.Option("--port-auto", help="Take the next free port where one is in use.")]
+Log = Annotated[str | None, typer.Option(metavar="stdout|file|both|none", help="Where JSON log lines go.")]
+LogFile = Annotated[
+    Path | None, typer.Option(help="The file that log lines are appended to.  [default: reqscope.jsonl]")
+]
+Capacity = Annotated[int | None, typer.Option(help="Events that the ring keeps.  [default: 10000]")]
+Insecure = Annotated[
+    bool | None,
+    typer.Option("--insecure", help="Listen where others can reach it, although the panel asks nobody who they are."),
+]
+
+
+@app.command(epilog="Example: `reqscope serve --api-port 9000 --log file`")
+def serve(
+    host: Host = None,
+    api_port: ApiPort = None,
+    panel_port: PanelPort = None,
+    port_auto: PortAuto = None,
+    log: Log = None,
+    log_file: LogFile = None,
+    capacity: Capacity = None,
+    insecure: Insecure = None,
+) -> None:
+    """Collect requests and records: `POST /log`, `POST /events`, and a panel that shows them."""
+    settings = _settings(locals())
+    from .collector import fallback_app
+
+    _launch(settings, fallback_app, ingest=True)
+
+
+@app.command(epilog="Example: `reqscope run shop.main:app --app-dir src`")
+def run(
+    target: Annotated[str, typer.Argument(metavar="MODULE:APP", help="The ASGI application, as for uvicorn.")],
+    host: Host = None,
+    api_port: ApiPort = None,
+    panel_port: PanelPort = None,
+    port_auto: PortAuto = None,
+    log: Log = None,
+    log_file: LogFile = None,
+    capacity: Capacity = None,
+    insecure: Insecure = None,
+    factory: Annotated[bool, typer.Option("--factory", help="APP is a function that returns the application.")] = False,
+    app_dir: Annotated[Path, typer.Option(help="Where to look for MODULE.")] = Path(),
+    reload: Annotated[bool, typer.Option("--reload", help="Start again when a file below --app-dir changes.")] = False,
+) -> None:
+    """Run an ASGI application, unchanged, and show the requests it gets."""
+    options = {name: value for name, value in locals().items() if name in Settings.model_fields}
+    settings = _settings(options)
+    if reload:
+        _supervise(app_dir)
+    _launch(settings, lambda: _load(target, factory=factory, app_dir=app_dir), ingest=False)
+
+
+@app.command(epilog="Example: `reqscope demo --port-auto`")
+def demo(
+    host: Host = None,
+    api_port: ApiPort = None,
+    panel_port: PanelPort = None,
+    port_auto: PortAuto = None,
+    log: Log = None,
+    log_file: LogFile = None,
+    capacity: Capacity = None,
+    insecure: Insecure = None,
+) -> None:
+    """Like `serve`, with a small shop and its customers: something to see. Logs nothing unless told."""
+    settings = _settings(locals())
+    if "log" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"log": "none"})
+    from .demo import customers, shop_app
+
+    _launch(settings, shop_app, ingest=True, background=customers)
+
+
+@app.command()
+def config() -> None:
+    """Print every setting, its value, and where the value came from."""
+    settings = _settings({})
+    table = Table(box=None, pad_edge=False)
+    for heading in ("Setting", "Value", "From", "What it does"):
+        table.add_column(heading, overflow="fold")
+    for name, field in Settings.model_fields.items():
+        value = getattr(settings, name)
+        shown = ", ".join(value) or "(none)" if isinstance(value, tuple) else "" if value is None else str(value)
+        table.add_row(name, shown, _origin(name), field.description)
+    out.print(table)
+
+
+def main() -> None:
+    """Entry point of the `reqscope` command."""
+    app()
+
+
+def _settings(given: dict[str, Any]) -> Settings:
+    try:
+        settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        problems = [f"{_flag(str(each['loc'][0]))}: {each['msg']}, not {each['input']!r}" for each in error.errors()]
+        _fail("\n".join(problems), status=2)
+    if not settings.is_loopback and not settings.insecure:
+        _fail(
+            f"refusing to listen on {settings.host}: the panel shows every request and asks nobody who they are.\n"
+            "Keep --host 127.0.0.1 and reach it through an SSH tunnel, mount the panel in an application of your own\n"
+            "that has a sign-in, or pass --insecure if everyone who can reach this address may see and send everything."
+        )
+    return settings
+
+
+def _launch(
+    settings: Settings,
+    make_app: Callable[[], Any],
+    *,
+    ingest: bool,
+    background: Callable[[str], Callable[[], Coroutine[object, object, None]]] | None = None,
+) -> NoReturn:
+    from .ports import PortError, listen
+
+    try:
+        api = listen(settings.host, settings.api_port, "--api-port", auto=settings.port_auto)
+        panel = listen(settings.host, settings.panel_port, "--panel-port", auto=settings.port_auto)
+    except PortError as error:
+        _fail(str(error))
+    application = make_app()
+    err.print("Reqscope is starting …", style="dim")
+    from .standalone import standalone  # takes seconds: it imports Gradio
+
+    try:
+        launcher = standalone(
+            settings, application, api, panel, ingest=ingest, announce=_announcer(ingest), background=background
+        )
+    except OSError as error:
+        _fail(f"cannot write to the log file {settings.log_file}: {error.strerror}; name another with --log-file")
+    sys.exit(launcher.run())
+
+
+def _announcer(ingest: bool) -> Callable[[str, str], None]:
+    def announce(api: str, panel: str) -> None:
+        command = f"curl -X POST --data hello {api}/log" if ingest else f"curl {api}/"
+        for name, value in (("Panel", panel), ("API", api), ("Try", command)):
+            err.print(f"  [bold]{name:<8}[/]{escape(value)}", soft_wrap=True)
+        err.print("  Ctrl-C stops both.", style="dim")
+
+    return announce
+
+
+def _load(target: str, *, factory: bool, app_dir: Path) -> Any:
+    from uvicorn.importer import ImportFromStringError, import_from_string
+
+    sys.path.insert(0, str(app_dir.resolve()))
+    try:
+        loaded = import_from_string(target)
+    except ImportFromStringError as error:
+        _fail(str(error))
+    return loaded() if factory else loaded
+
+
+def _supervise(directory: Path) -> NoReturn:
+    from watchfiles import run_process
+
+    command = [sys.argv[0], *(argument for argument in sys.argv[1:] if argument != "--reload")]
+    run_process(directory, target=" ".join(map(repr, command)), target_type="command", sigint_timeout=5)
+    sys.exit(0)
+
+
+def _origin(name: str) -> str:
+    return next((variable for variable in Settings.variables(name) if variable in os.environ), "default")
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')} ({' or '.join(Settings.variables(name))})"
+
+
+def _fail(message: str, status: int = 1) -> NoReturn:
+    err.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
+    sys.exit(status)

@@ -1,0 +1,198 @@
+"""The data plane: `POST /log` and `POST /events`, as plain ASGI in front of an ordinary application."""
+
+import time
+import zlib
+from typing import Final
+
+import msgspec
+from anyio import to_thread
+from anyio.lowlevel import checkpoint
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from reqscope.bus import Event, EventBus
+from reqscope.bus.encoding import encode
+
+from .batches import BatchError, read_batch
+from .capture import DISCONNECTED
+from .problems import PROBLEM, problem, respond
+from .redaction import Redaction
+
+MAX_BODY: Final = 1 << 20
+MAX_BATCH: Final = 8 << 20
+_ECHO: Final = 1_000
+_PUBLISH_AT_ONCE: Final = 1_000
+"""Events published before the event loop gets a turn, so that readers keep up with a large batch."""
+
+
+class Logged(msgspec.Struct):
+    """The answer to `POST /log`."""
+
+    status: str
+    message: str
+    seq: int
+    id: str
+
+
+class DataPlane:
+    """Answers the ingest routes itself, and hands every other request to `app`.
+
+    :param app: everything else, lifespan included
+    """
+
+    def __init__(self, app: ASGIApp, bus: EventBus, redaction: Redaction) -> None:
+        self._app = app
+        self._bus = bus
+        self._redaction = redaction
+        self._routes = {"/log": self._log, "/events": self._events}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        route = self._routes.get(scope["path"]) if scope["type"] == "http" else None
+        if route is None:
+            await self._app(scope, receive, send)
+            return
+        post = _Post(self._bus, self._redaction, scope)
+        try:
+            if scope["method"] != "POST":
+                raise Refusal(405, f"{scope['path']} takes POST only", ((b"allow", b"POST"),))
+            await route(post, receive, send)
+        except Refusal as refusal:
+            post.publish(refusal.status)
+            # The rest of the body, if any, is not read: closing is the only way not to be sent all of it.
+            headers = (*refusal.headers, (b"connection", b"close"))
+            await respond(send, refusal.status, problem(refusal.status, str(refusal)), PROBLEM, headers)
+        except ClientDisconnected:
+            post.publish(499, error=DISCONNECTED)
+
+    async def _log(self, post: "_Post", receive: Receive, send: Send) -> None:
+        body = await _read(post.headers, receive, MAX_BODY)
+        event = post.publish(200, body)
+        answer = encode(Logged("logged", f"API received: {_echo(body)}", event.seq, self._bus.event_id(event)))
+        event.response_size = len(answer)
+        await respond(send, 200, answer)
+
+    async def _events(self, post: "_Post", receive: Receive, send: Send) -> None:
+        body = await _decoded(post.headers, await _read(post.headers, receive, MAX_BATCH))
+        content_type = post.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+        try:
+            batch = read_batch(body, content_type.decode("latin-1"), post.client)
+        except BatchError as error:
+            raise Refusal(error.status, str(error)) from None
+        for start in range(0, len(batch.events), _PUBLISH_AT_ONCE):
+            if start:
+                await checkpoint()
+            for event in batch.events[start : start + _PUBLISH_AT_ONCE]:
+                self._bus.publish(event)
+        counts = {"accepted": len(batch.events), "rejected": batch.rejected, "errors": batch.errors}
+        if batch.rejected and not batch.events:
+            post.publish(400)
+            await respond(send, 400, problem(400, "none of the records could be read", **counts), PROBLEM)
+        else:
+            await respond(send, 200, encode(counts))
+
+
+class Refusal(Exception):
+    """A request that gets a problem answer.
+
+    :ivar status: its HTTP status
+    """
+
+    def __init__(self, status: int, detail: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.headers = headers
+
+
+class ClientDisconnected(Exception):
+    """The client went away before it had sent everything."""
+
+
+class _Post:
+    """One request to an ingest route, as far as its event needs it."""
+
+    __slots__ = ("_bus", "_clock", "_redaction", "_scope", "_time", "client", "headers")
+
+    def __init__(self, bus: EventBus, redaction: Redaction, scope: Scope) -> None:
+        self._bus = bus
+        self._redaction = redaction
+        self._scope = scope
+        self._time = time.time_ns()
+        self._clock = time.perf_counter()
+        peer = scope.get("client")
+        self.client: str = peer[0] if peer else ""
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+
+    def publish(self, status: int, body: bytes = b"", error: str | None = None) -> Event:
+        scope = self._scope
+        event = Event(
+            time=self._time,
+            kind="log" if status == 200 else "request",
+            method=scope["method"],
+            path=scope["path"],
+            query=self._redaction.query(scope["query_string"]),
+            route=scope["path"],
+            status=status,
+            client=self.client,
+            scheme=scope.get("scheme", "http"),
+            http_version=scope["http_version"],
+            request_headers=self._redaction.headers(scope["headers"]),
+            request_size=len(body),
+            total=time.perf_counter() - self._clock,
+            error=error,
+            body=body,
+        )
+        self._bus.publish(event)
+        return event
+
+
+async def _read(headers: dict[bytes, bytes], receive: Receive, limit: int) -> bytes:
+    """Read the body, refusing as early as possible one that is too large."""
+    declared = headers.get(b"content-length", b"0")
+    too_large = Refusal(413, f"the body is larger than {limit} bytes")
+    if not declared.isdigit():
+        raise Refusal(400, "Content-Length is not a number")
+    if len(declared) > 19 or int(declared) > limit:
+        raise too_large
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise ClientDisconnected
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            raise too_large
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def _decoded(headers: dict[bytes, bytes], body: bytes) -> bytes:
+    encoding = headers.get(b"content-encoding", b"identity").strip().lower()
+    if encoding == b"identity":
+        return body
+    if encoding != b"gzip":
+        known = ((b"accept-encoding", b"gzip"),)
+        raise Refusal(415, "send the batch as it is, or with Content-Encoding: gzip", known)
+    return await to_thread.run_sync(_gunzip, body)
+
+
+def _gunzip(body: bytes) -> bytes:
+    inflater = zlib.decompressobj(wbits=31)
+    try:
+        data = inflater.decompress(body, MAX_BATCH + 1)
+    except zlib.error:
+        raise Refusal(400, "the body is not gzip, although Content-Encoding says so") from None
+    if len(data) > MAX_BATCH:
+        raise Refusal(413, f"the batch is larger than {MAX_BATCH} bytes when unpacked")
+    if not inflater.eof or inflater.unused_data:
+        raise Refusal(400, "the gzip data is cut short, or something follows it")
+    return data
+
+
+def _echo(body: bytes) -> str:
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return f"{len(body)} bytes"
+    return text if len(text) <= _ECHO else f"{text[:_ECHO]}… ({len(body)} bytes)"

@@ -1,0 +1,134 @@
+"""Two servers in one event loop: the API on its port, the panel on its own."""
+
+import signal
+import socket
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any, Literal, TypeAlias
+
+import anyio
+import uvicorn
+from anyio.abc import TaskGroup
+from starlette.types import ASGIApp
+
+from .admin import ControlPlane
+
+_GOODBYE = 0.25
+"""Seconds for open pages to be told that the server goes down."""
+
+_GRACE = 1
+"""Seconds for open requests to end before they are cancelled."""
+
+Background: TypeAlias = Callable[[], Coroutine[object, object, None]]
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server that leaves signals to whoever started it: two of them would each take the other's."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = anyio.Event()
+        self.ended = anyio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.ready.set()
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+class Launcher:
+    """Runs the data plane and the control plane until SIGINT or SIGTERM, and ends both in order.
+
+    First the open pages are told, then both servers stop, then log sinks write what they hold. A second
+    signal stops at once.
+
+    :param lifespan: whether the data plane's application must have one
+    :param background: what to run beside the servers, once they answer
+    :param announce: called once they answer
+    """
+
+    def __init__(
+        self,
+        data: ASGIApp,
+        data_socket: socket.socket,
+        control: ControlPlane,
+        control_socket: socket.socket,
+        *,
+        lifespan: Literal["on", "auto"] = "on",
+        background: Sequence[Background] = (),
+        announce: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._control = control
+        self._background = background
+        self._announce = announce
+        self._servers = {
+            _server(data, lifespan): data_socket,
+            _server(control.app, "on"): control_socket,
+        }
+        self._exit_code = 0
+        self._stop = anyio.Event()
+
+    def run(self) -> int:
+        """Serve until a signal comes, and return the exit status: 0, or 3 when an application did not start."""
+        anyio.run(self._serve, backend_options={"use_uvloop": find_spec("uvloop") is not None})
+        return self._exit_code
+
+    async def _serve(self) -> None:
+        async with self._control.running(), anyio.create_task_group() as tasks:
+            tasks.start_soon(self._stop_on_signal)
+            for server, listener in self._servers.items():
+                tasks.start_soon(self._serve_one, server, listener)
+            tasks.start_soon(self._begin, tasks)
+            await self._stop.wait()
+            await self._stop_servers()
+            tasks.cancel_scope.cancel()
+
+    async def _begin(self, tasks: TaskGroup) -> None:
+        for server in self._servers:
+            await server.ready.wait()
+        self._announce()
+        for run in self._background:
+            tasks.start_soon(run)
+
+    async def _serve_one(self, server: Server, listener: socket.socket) -> None:
+        try:
+            await server.serve(sockets=[listener])
+        except SystemExit as exit_:  # how uvicorn reports an application that did not start
+            self._exit_code = exit_.code if isinstance(exit_.code, int) else 1
+        finally:
+            server.ended.set()
+            self._stop.set()
+
+    async def _stop_on_signal(self) -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async for _ in signals:
+                if self._stop.is_set():
+                    for server in self._servers:
+                        server.force_exit = True
+                self._stop.set()
+
+    async def _stop_servers(self) -> None:
+        self._control.panel.close()
+        with anyio.move_on_after(_GOODBYE):
+            await self._control.panel.wait_empty()
+        for server in self._servers:
+            server.should_exit = True
+        for server in self._servers:
+            await server.ended.wait()
+
+
+def _server(app: Any, lifespan: Literal["on", "auto"]) -> Server:
+    return Server(
+        uvicorn.Config(
+            app,
+            lifespan=lifespan,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE,
+        )
+    )

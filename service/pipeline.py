@@ -1,0 +1,52 @@
+"""The bus and its readers, run as one."""
+
+import sys
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import asynccontextmanager
+
+import anyio
+
+from reqscope.bus import EventBus, JsonLogSink, Sink, SinkRunner, Stats
+
+from .redaction import Redaction
+from .settings import Settings
+
+_DRAIN = 2.0
+"""Seconds that sinks get to write what they hold, once no more can come."""
+
+
+class Pipeline:
+    """A bus with statistics and log sinks as the settings ask for.
+
+    :raises OSError: the log file cannot be opened for writing
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.bus = EventBus(settings.capacity, settings.max_bytes, settings.max_age)
+        self.stats = Stats(self.bus)
+        self.redaction = Redaction(settings.redact)
+        self.sinks = [
+            SinkRunner(self.bus, sink, when_full=settings.log_when_full) for sink in _sinks(settings, self.bus.boot)
+        ]
+
+    @asynccontextmanager
+    async def running(self, *readers: Callable[[], Coroutine[object, object, None]]) -> AsyncGenerator[None]:
+        """Run statistics, sinks and other `readers` inside the block; at its end close the bus and drain them."""
+        async with anyio.create_task_group() as tasks:
+            for run in (self.stats.run, *(sink.run for sink in self.sinks), *readers):
+                tasks.start_soon(run)
+            try:
+                yield
+            finally:
+                self.bus.close()
+                tasks.cancel_scope.deadline = anyio.current_time() + _DRAIN
+
+
+def _sinks(settings: Settings, boot: str) -> list[Sink]:
+    sinks: list[Sink] = []
+    if settings.log in ("stdout", "both") and not sys.stdout.closed:
+        sinks.append(JsonLogSink.to_stdout(boot))
+    if settings.log in ("file", "both"):
+        sinks.append(JsonLogSink.to_file(settings.log_file, boot))
+    return sinks

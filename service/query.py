@@ -1,0 +1,110 @@
+"""The query API: what happened, one event whole, and the numbers."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, HTTPException, Query
+from starlette.responses import Response
+
+from reqscope.bus import Event, EventBus, Filter, FilterError
+from reqscope.bus.encoding import encode
+from reqscope.bus.schema import Detail, Summary, view
+
+from .pipeline import Pipeline
+
+MAX_LIMIT: Final = 1_000
+
+Statistics = Callable[[], dict[str, Any]]
+
+
+class JSON(Response):
+    """An answer that is encoded in one call, whatever was captured."""
+
+    media_type = "application/json"
+
+    def render(self, content: object) -> bytes:
+        return encode(content)
+
+
+def query_router(pipeline: Pipeline, capture: Statistics) -> APIRouter:
+    """Return the routes of the control plane that read.
+
+    :param capture: the statistics of what produces events here
+    """
+    router = APIRouter(default_response_class=JSON)
+    bus = pipeline.bus
+
+    @router.get("/api/events", summary="Events in order, oldest first")
+    async def events(
+        filter: Annotated[str, Query(description="such as `status:5xx path:/api/*`", max_length=1_000)] = "",  # noqa: A002 - the parameter's public name
+        after: Annotated[
+            int | None, Query(ge=0, description="go on behind this number; without it, the newest")
+        ] = None,
+        limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 100,
+    ) -> Response:
+        try:
+            passes = Filter.parse(filter)
+        except FilterError as error:
+            raise HTTPException(400, f"filter: {error}, at character {error.position + 1}") from None
+        found, missed, cursor = _newest(bus, passes, limit) if after is None else _after(bus, passes, after, limit)
+        shown = [view(event, bus.boot, Summary) for event in found]
+        return JSON({"events": shown, "missed": missed, "next": cursor})
+
+    @router.get("/api/events/{event_id}", summary="One event, with headers and body")
+    async def event(event_id: str) -> Response:
+        found = bus.find(event_id)
+        if found is None:
+            raise HTTPException(404, f"event {event_id} is not, or no longer, in the ring")
+        return JSON(view(found, bus.boot, Detail))
+
+    @router.get("/api/stats", summary="Counts, latencies, and what each reader delivered and missed")
+    async def stats() -> Response:
+        bus_now = bus.statistics()
+        return JSON(
+            {
+                "boot": bus_now.boot,
+                **asdict(bus_now.ring),
+                "refused": bus_now.refused,
+                "readers": [asdict(reader) for reader in bus_now.readers],
+                "sinks": [asdict(sink.statistics()) for sink in pipeline.sinks],
+                "capture": capture(),
+                "statistics": asdict(pipeline.stats.snapshot()),
+            }
+        )
+
+    @router.get("/livez", summary="The event loop turns")
+    async def livez() -> Response:
+        return JSON({"status": "ok"})
+
+    @router.get("/readyz", summary="Events are taken, and every sink can write")
+    async def readyz() -> Response:
+        failing = [sink.name for sink in (runner.statistics() for runner in pipeline.sinks) if sink.failing]
+        if bus.closed:
+            return JSON({"status": "closed"}, status_code=503)
+        return JSON({"status": "degraded" if failing else "ok", "failing": failing})
+
+    return router
+
+
+def _after(bus: EventBus, passes: Filter, after: int, limit: int) -> tuple[list[Event], int, int]:
+    """Read on from a cursor. One from another life of the bus is ahead of it: then everything is new."""
+    batch = bus.ring.since(after if after <= bus.ring.last else 0)
+    found: list[Event] = []
+    for event in batch.events:
+        if passes(event):
+            found.append(event)
+            if len(found) == limit:
+                return found, batch.missed, event.seq
+    return found, batch.missed, batch.next
+
+
+def _newest(bus: EventBus, passes: Filter, limit: int) -> tuple[list[Event], int, int]:
+    batch = bus.ring.since(bus.ring.first - 1)
+    found: list[Event] = []
+    for event in reversed(batch.events):
+        if passes(event):
+            found.append(event)
+            if len(found) == limit:
+                break
+    return found[::-1], 0, batch.next

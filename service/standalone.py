@@ -1,0 +1,52 @@
+"""One process, two ports: what the command line runs."""
+
+import socket
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from starlette.types import ASGIApp
+
+from .admin import LOOPBACK_HOSTS, ControlPlane
+from .capture import CaptureMiddleware
+from .collector import data_plane
+from .launcher import Background, Launcher
+from .pipeline import Pipeline
+from .ports import url
+from .settings import Settings
+
+
+def standalone(
+    settings: Settings,
+    app: ASGIApp,
+    api: socket.socket,
+    panel: socket.socket,
+    *,
+    ingest: bool,
+    announce: Callable[[str, str], None],
+    background: Callable[[str], Background] | None = None,
+) -> Launcher:
+    """Return what serves `app` on one socket and the panel on the other.
+
+    :param ingest: whether `POST /log` and `POST /events` stand in front of `app`
+    :param announce: called with the API's and the panel's address once they answer
+    :param background: given the API's address, returns what to run beside the servers
+    :raises OSError: the log file cannot be opened
+    """
+    pipeline = Pipeline(settings)
+    data: Any
+    if ingest:
+        data, capture = data_plane(pipeline, app)
+    else:
+        data = capture = CaptureMiddleware(app, pipeline.bus, redaction=pipeline.redaction)
+    hosts = LOOPBACK_HOSTS if settings.is_loopback else ()
+    control = ControlPlane(pipeline, lambda: asdict(capture.statistics()), hosts)
+    return Launcher(
+        data,
+        api,
+        control,
+        panel,
+        lifespan="on" if ingest else "auto",
+        background=[background(url(api))] if background else [],
+        announce=lambda: announce(url(api), url(panel)),
+    )

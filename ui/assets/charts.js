@@ -1,0 +1,94 @@
+// The charts: requests per second stacked by status class, and latency percentiles, over the last two minutes.
+(function () {
+  "use strict";
+  const SPAN = 120; // seconds shown
+  const HEIGHT = 128;
+  const CLASSES = ["2xx", "3xx", "4xx", "5xx", "other"];
+  const QUANTILES = ["p50", "p95", "p99"];
+
+  const color = (name) => getComputedStyle(document.body).getPropertyValue("--rq-" + name).trim();
+  const axis = (more) => ({
+    stroke: () => color("soft"), font: "11px system-ui, sans-serif",
+    grid: { stroke: () => color("line"), width: 1 }, ticks: { show: false }, ...more,
+  });
+  const timeOf = (s) => new Date(s * 1000).toLocaleTimeString(undefined, { hour12: false });
+
+  class Charts {
+    constructor(rate, latency) {
+      this.seconds = new Map(); // second -> [second, ...counts by class, ...percentiles in seconds]
+      this.now = 0;
+      const sync = { key: "reqscope", setSeries: false };
+      const shared = {
+        height: HEIGHT, cursor: { sync, drag: { x: false, y: false }, points: { size: 6 } },
+        scales: { x: { time: true, range: () => [this.now - SPAN + 0.5, this.now + 0.5] } },
+      };
+      const x = axis({ space: 90, size: 24, values: (_, ticks) => ticks.map(timeOf) });
+      const bars = uPlot.paths.bars({ size: [0.86, 24], align: 0 });
+      const time = { value: (_, s) => (s === null || s === undefined ? "–" : timeOf(s)), label: "At" };
+      this.rate = new uPlot({
+        ...shared, width: 400,
+        scales: { ...shared.scales, y: { range: (_, low, high) => [0, Math.max(5, high * 1.08)] } },
+        axes: [x, axis({ size: 48 })],
+        // Each bar is drawn from zero to the sum of its class and those below, so the tallest comes first.
+        series: [time, ...[...CLASSES].reverse().map((name) => ({
+          label: name, paths: bars, points: { show: false }, width: 0,
+          fill: () => color(name + "-bar"), stroke: () => color(name + "-bar"),
+          value: (_, __, ___, index) => this.own(name, index),
+        }))],
+      }, this.rateData(), rate);
+      this.latency = new uPlot({
+        ...shared, width: 400,
+        scales: { ...shared.scales, y: { range: (_, low, high) => [0, high ? high * 1.08 : 1] } },
+        axes: [x, axis({ size: 48 })],
+        series: [time, ...QUANTILES.map((name) => ({
+          label: name, stroke: () => color(name), width: 1.5, points: { show: (plot, series, from, to) => to - from < 4, size: 4 },
+          value: (_, value) => (value === null || value === undefined ? "–" : window.reqscope.formatDuration(value)),
+        }))],
+      }, this.latencyData(), latency);
+      this.fit = () => {
+        for (const [plot, box] of [[this.rate, rate], [this.latency, latency]])
+          if (box.clientWidth && box.clientWidth !== plot.width) plot.setSize({ width: box.clientWidth, height: HEIGHT });
+      };
+      new ResizeObserver(this.fit).observe(rate);
+      this.fit();
+    }
+    // `now` is the server's clock, so that a browser with another time draws the same picture.
+    add(seconds, now) {
+      for (const second of seconds) this.seconds.set(second[0], second);
+      for (const second of this.seconds.keys()) if (second <= now - SPAN - 5) this.seconds.delete(second);
+      this.now = now;
+      this.rate.setData(this.rateData());
+      this.latency.setData(this.latencyData());
+    }
+    clear() { this.seconds.clear(); }
+    redraw() { this.rate.redraw(); this.latency.redraw(); }
+    // What the last whole second, or the present one where there is no other, had.
+    latest() {
+      const whole = this.seconds.get(this.now - 1), part = this.seconds.get(this.now);
+      const sum = (second) => (second ? second.slice(1, 6).reduce((a, b) => a + b, 0) : 0);
+      return { rate: Math.max(sum(whole), whole ? 0 : sum(part)), p95: (whole ?? part)?.[7] ?? null };
+    }
+    own(name, index) {
+      const second = index === null || index === undefined ? null : this.seconds.get(this.now - SPAN + 1 + index);
+      return second ? String(second[1 + CLASSES.indexOf(name)]) : index === null || index === undefined ? "–" : "0";
+    }
+    times() { return Array.from({ length: SPAN }, (_, i) => this.now - SPAN + 1 + i); }
+    rateData() {
+      const times = this.times(), sums = CLASSES.map(() => new Array(SPAN).fill(null));
+      times.forEach((time, i) => {
+        const second = this.seconds.get(time);
+        if (!second) return;
+        let sum = 0;
+        CLASSES.forEach((_, c) => { sum += second[1 + c]; sums[c][i] = sum || null; });
+      });
+      return [times, ...sums.reverse()];
+    }
+    latencyData() {
+      const times = this.times();
+      const ms = (second, i) => (second && second[6 + i] !== null ? second[6 + i] * 1000 : null);
+      return [times, ...QUANTILES.map((_, i) => times.map((time) => ms(this.seconds.get(time), i)))];
+    }
+  }
+
+  window.reqscope.Charts = Charts;
+})();

@@ -1,0 +1,132 @@
+// The page: takes frames apart, and wires controls to the view that the server keeps for this tab.
+(function () {
+  "use strict";
+  const { Table, Charts, Detail, Connection, count, formatDuration } = window.reqscope;
+  const STATES = { live: "Live", paused: "Paused", lost: "Reconnecting", connecting: "Connecting" };
+  const THEMES = ["system", "light", "dark"];
+
+  class Page {
+    constructor(element, props, server, trigger) {
+      this.root = element.querySelector(".rq");
+      this.at = (id) => this.root.querySelector(`[data-id="${id}"]`);
+      this.server = server; this.token = null; this.boot = ""; this.paused = false; this.missed = 0; this.failing = [];
+      this.table = new Table(this.at("view"), this.at("rows"), this.at("empty"), (seq) => this.detail.open(`${this.boot}-${seq}`));
+      this.charts = new Charts(this.at("rate-chart"), this.at("latency-chart"));
+      this.detail = new Detail(this.at("detail"), (id) => server.detail(id), () => this.table.deselect());
+      this.connection = new Connection({
+        heartbeat: props.heartbeat, onState: (state) => this.setState(state),
+        restart: () => trigger("restart"), park: () => this.steer({ parked: true }),
+      });
+      this.at("filter").value = new URLSearchParams(location.search).get("filter") ?? "";
+      this.theme(localStorage.getItem("reqscope-theme") ?? "system");
+      this.listen();
+    }
+    listen() {
+      let typing = 0;
+      const apply = () => { clearTimeout(typing); this.applyFilter(); };
+      this.at("filter").addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(apply, 250); });
+      this.at("form").addEventListener("submit", (event) => { event.preventDefault(); apply(); });
+      this.at("pause").addEventListener("click", () => this.pause(!this.paused));
+      this.at("theme").addEventListener("click", () => {
+        this.theme(THEMES[(THEMES.indexOf(localStorage.getItem("reqscope-theme") ?? "system") + 1) % THEMES.length]);
+      });
+      matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.theme(localStorage.getItem("reqscope-theme") ?? "system"));
+      document.addEventListener("keydown", (event) => this.key(event));
+    }
+    receive(frame) {
+      this.connection.heard();
+      if (frame.kind === "bye") return this.connection.goodbye();
+      if (frame.kind === "hello") return this.hello(frame);
+      if (frame.kind === "full") { this.missed = 0; this.table.replace(frame.rows); }
+      if (frame.kind === "add") { this.missed += frame.missed + frame.hidden; this.table.append(frame.rows, gapText(frame)); }
+      if (frame.kind !== "paused" && this.paused && frame.kind !== "heartbeat") this.at("pause").textContent = "Resume";
+      if (frame.kind === "paused") this.at("pause").textContent = `Resume · ${count.format(frame.new)} new`;
+      this.charts.add(frame.seconds, frame.now);
+      this.showCounts(frame.counts, frame.now);
+      this.setState(this.paused ? "paused" : "live");
+    }
+    hello(frame) {
+      if (this.boot !== frame.boot) this.charts.clear();
+      this.token = frame.token; this.boot = frame.boot;
+      // A stream that began anew has the filter of the page's address; what was typed or paused since is told again.
+      if (this.at("filter").value) this.applyFilter();
+      if (this.paused) this.steer({ paused: true });
+    }
+    showCounts(counts, now) {
+      const latest = this.charts.latest();
+      this.at("rate").textContent = count.format(latest.rate);
+      this.at("p95").textContent = latest.p95 === null ? "–" : formatDuration(latest.p95 * 1000);
+      for (const name of ["received", "kept", "evicted", "lost"]) this.at(name).textContent = count.format(counts[name]);
+      this.at("missed").textContent = count.format(this.missed);
+      this.at("span").textContent = counts.oldest ? formatSpan(now - counts.oldest / 1000) : "–";
+      this.at("lost").parentElement.classList.toggle("rq-loss", counts.lost > 0);
+      this.at("missed").parentElement.classList.toggle("rq-loss", this.missed > 0);
+      const notice = this.at("notice");
+      notice.hidden = !counts.failing.length && !counts.lost;
+      notice.textContent = counts.failing.length
+        ? `The log cannot be written to ${counts.failing.join(", ")}. Requests are not affected; ${count.format(counts.lost)} lines are lost so far.`
+        : `${count.format(counts.lost)} log lines were lost, because the log did not keep up or could not be written.`;
+    }
+    setState(state) {
+      this.root.dataset.state = state;
+      this.at("state").textContent = STATES[state];
+    }
+    async steer(command) {
+      if (!this.token) return { ok: true };
+      try { return await this.server.steer({ token: this.token, ...command }); } catch { return { ok: false, error: "the connection is down" }; }
+    }
+    async applyFilter() {
+      const input = this.at("filter"), output = this.at("filter-error"), text = input.value.trim();
+      const answer = await this.steer({ filter: text });
+      input.setAttribute("aria-invalid", !answer.ok);
+      output.hidden = answer.ok;
+      if (!answer.ok) {
+        output.textContent = answer.position === undefined ? answer.error : `${text}\n${" ".repeat(answer.position)}^ ${answer.error}`;
+        return;
+      }
+      const address = new URL(location.href);
+      if (text) address.searchParams.set("filter", text); else address.searchParams.delete("filter");
+      history.replaceState(history.state, "", address);
+      this.at("empty").textContent = text ? "No request passes this filter yet." : "No requests yet. Send one, and it appears here at once.";
+    }
+    pause(paused) {
+      this.paused = paused;
+      this.at("pause").setAttribute("aria-pressed", paused);
+      this.at("pause").textContent = paused ? "Resume" : "Pause";
+      this.setState(paused ? "paused" : "live");
+      this.steer({ paused });
+    }
+    theme(name) {
+      localStorage.setItem("reqscope-theme", name);
+      const dark = name === "dark" || (name === "system" && matchMedia("(prefers-color-scheme: dark)").matches);
+      document.body.classList.toggle("dark", dark);
+      this.at("theme").textContent = name[0].toUpperCase() + name.slice(1);
+      this.charts.redraw();
+    }
+    key(event) {
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      const target = event.target;
+      if (event.key === "Escape") { this.detail.close(); if (target === this.at("filter")) target.blur(); return; }
+      if (target.closest("input, textarea, button, [contenteditable]")) return;
+      const act = { " ": () => this.pause(!this.paused), j: () => this.table.move(1), k: () => this.table.move(-1), "/": () => this.at("filter").focus() }[event.key];
+      if (act) { event.preventDefault(); act(); }
+    }
+  }
+
+  function gapText(frame) {
+    if (frame.missed) return `${count.format(frame.missed + frame.hidden)} requests passed too fast to be kept here`;
+    return frame.hidden ? `${count.format(frame.hidden)} more requests, too fast to be shown one by one` : null;
+  }
+  function formatSpan(seconds) {
+    const s = Math.max(0, Math.round(seconds));
+    if (s < 60) return `${s} s`;
+    return s < 3600 ? `${Math.floor(s / 60)} m ${s % 60} s` : `${Math.floor(s / 3600)} h ${Math.floor(s / 60) % 60} m`;
+  }
+
+  window.reqscope.start = function (element, props, server, trigger, watch) {
+    const page = new Page(element, props, server, trigger);
+    const take = () => { if (props.value) page.receive(JSON.parse(props.value)); };
+    watch("value", take);
+    take();
+  };
+})();

@@ -1,0 +1,124 @@
+// The table: newest first, only the rows in view are in the page, and captured text is only ever set as text.
+(function () {
+  "use strict";
+  const ROW = 30; // height in pixels, as in the stylesheet
+  const KEEP = 2000; // rows this page holds; the server's ring holds more
+  const SEQ = 0, TIME = 1, KIND = 2, METHOD = 3, PATH = 4, QUERY = 5, STATUS = 6, DURATION = 7, SIZE = 8, CLIENT = 9, ROUTE = 10, ERROR = 11, BODY = 12;
+
+  const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+  const count = new Intl.NumberFormat();
+
+  function formatTime(ms) { return clock.format(ms) + "." + String(ms % 1000).padStart(3, "0"); }
+  function formatDuration(ms) {
+    if (ms === null || ms === undefined) return "";
+    if (ms < 1) return ms.toFixed(2) + " ms";
+    if (ms < 100) return ms.toFixed(1) + " ms";
+    if (ms < 10000) return Math.round(ms) + " ms";
+    return (ms / 1000).toFixed(1) + " s";
+  }
+  function formatSize(bytes) {
+    if (bytes < 1024) return bytes + " B";
+    const power = Math.min(3, Math.floor(Math.log2(bytes) / 10));
+    return (bytes / 1024 ** power).toFixed(1) + " " + ["", "KiB", "MiB", "GiB"][power];
+  }
+
+  class Table {
+    constructor(view, rows, empty, onOpen) {
+      this.view = view; this.box = rows; this.empty = empty; this.onOpen = onOpen;
+      this.rows = []; // oldest first; a gap is a row {gap: text}
+      this.pool = []; this.selected = null; this.newest = 0; this.drawn = false;
+      view.addEventListener("scroll", () => this.schedule(), { passive: true });
+      box(rows, "click", (index) => this.open(index));
+      new ResizeObserver(() => this.schedule()).observe(view);
+    }
+    replace(rows) {
+      this.rows = rows; this.newest = rows.length ? rows[rows.length - 1][SEQ] : 0;
+      this.view.scrollTop = 0; this.schedule();
+    }
+    // `gap` says what is not shown between the rows before and these.
+    append(rows, gap) {
+      const before = this.rows.length;
+      this.newest = before ? this.rows[before - 1][SEQ] ?? this.newest : this.newest;
+      if (gap) this.rows.push({ gap });
+      for (const row of rows) this.rows.push(row);
+      const added = this.rows.length - before;
+      if (this.rows.length > KEEP) this.rows.splice(0, this.rows.length - KEEP);
+      // Scrolled away from the top, the reader keeps the rows they are looking at.
+      if (this.view.scrollTop > 0) { this.resize(); this.view.scrollTop += added * ROW; }
+      this.schedule();
+    }
+    index(position) { return this.rows.length - 1 - position; } // newest at position 0
+    open(position) {
+      const row = this.rows[this.index(position)];
+      if (!row || row.gap) return;
+      this.selected = row[SEQ]; this.schedule(); this.onOpen(row[SEQ]);
+    }
+    // Move the selection by so many rows, past gaps.
+    move(step) {
+      let position = this.rows.findIndex((row) => row[SEQ] === this.selected);
+      position = position < 0 ? (step > 0 ? -1 : 0) : this.index(position);
+      do position += step; while (this.rows[this.index(position)]?.gap);
+      if (position < 0 || position >= this.rows.length) return;
+      const top = position * ROW, view = this.view;
+      if (top < view.scrollTop) view.scrollTop = top;
+      else if (top + ROW > view.scrollTop + view.clientHeight) view.scrollTop = top + ROW - view.clientHeight;
+      this.open(position);
+    }
+    deselect() { this.selected = null; this.schedule(); }
+    schedule() {
+      if (this.drawn) return;
+      this.drawn = true;
+      requestAnimationFrame(() => { this.drawn = false; this.draw(); });
+    }
+    resize() { this.box.style.height = this.rows.length * ROW + "px"; }
+    draw() {
+      this.resize();
+      this.empty.hidden = this.rows.length > 0;
+      const first = Math.max(0, Math.floor(this.view.scrollTop / ROW) - 2);
+      const last = Math.min(this.rows.length, Math.ceil((this.view.scrollTop + this.view.clientHeight) / ROW) + 2);
+      while (this.pool.length < last - first) this.pool.push(this.box.appendChild(makeRow()));
+      this.pool.forEach((element, i) => {
+        const position = first + i, shown = position < last;
+        element.hidden = !shown;
+        if (shown) this.fill(element, position, this.rows[this.index(position)]);
+      });
+    }
+    fill(element, position, row) {
+      element.style.transform = `translateY(${position * ROW}px)`;
+      element.dataset.position = position;
+      if (element.row === row) { element.setAttribute("aria-selected", row[SEQ] === this.selected); return; }
+      element.row = row;
+      element.className = row.gap ? "rq-row rq-gap" : row[SEQ] > this.newest ? "rq-row rq-new" : "rq-row";
+      element.setAttribute("aria-selected", !row.gap && row[SEQ] === this.selected);
+      const cells = element.children;
+      for (const cell of cells) cell.textContent = "";
+      if (row.gap) { cells[0].textContent = row.gap; return; }
+      cells[0].textContent = formatTime(row[TIME]);
+      cells[1].textContent = row[METHOD] || row[KIND];
+      cells[2].textContent = row[STATUS] || (row[ERROR] ? "failed" : "–");
+      cells[2].className = "rq-status rq-" + Math.floor(row[STATUS] / 100);
+      cells[3].textContent = row[PATH] + (row[QUERY] ? "?" + row[QUERY] : "");
+      if (row[BODY]) cells[3].appendChild(document.createElement("em")).textContent = (cells[3].textContent ? "  " : "") + row[BODY];
+      if (row[ERROR]) cells[3].appendChild(document.createElement("em")).textContent = "  " + row[ERROR];
+      cells[4].textContent = formatDuration(row[DURATION]);
+      cells[5].textContent = formatSize(row[SIZE]);
+      cells[6].textContent = row[CLIENT];
+      cells[7].textContent = row[ROUTE] ?? "";
+    }
+  }
+
+  function makeRow() {
+    const row = document.createElement("div");
+    row.setAttribute("role", "row");
+    for (let i = 0; i < 8; i++) row.appendChild(document.createElement("span")).setAttribute("role", "gridcell");
+    return row;
+  }
+  function box(element, kind, handle) {
+    element.addEventListener(kind, (event) => {
+      const row = event.target.closest(".rq-row");
+      if (row) handle(Number(row.dataset.position));
+    });
+  }
+
+  window.reqscope = { Table, formatTime, formatDuration, formatSize, count };
+})();

@@ -1,0 +1,126 @@
+"""What the page is sent: frames, as small as a screen and never larger."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from reqscope.bus import Event, EventBus, Filter, SinkRunner, Stats
+from reqscope.bus.encoding import encode
+from reqscope.bus.stats import CLASSES, Second
+
+MAX_ROWS: Final = 500
+"""Rows in a frame. Of a faster stream the newest are shown, and it is said how many are not."""
+
+_TEXT: Final = 300
+"""Characters of a path or a body that a row shows; the detail has them all."""
+
+
+class Frame(NamedTuple):
+    """One message to a page, and how far the page has seen once it got it."""
+
+    text: str
+    to: int
+    """Number of the last event it covers."""
+    second: int
+    """The last second it has numbers of, which may not be over yet."""
+
+
+class Frames:
+    """Builds frames as JSON text, each once for all viewers that need the same one."""
+
+    _REMEMBERED: Final = 64
+
+    def __init__(self, bus: EventBus, stats: Stats, sinks: Sequence[SinkRunner]) -> None:
+        self._bus = bus
+        self._stats = stats
+        self._sinks = sinks
+        self._built: dict[tuple[object, ...], Frame] = {}
+
+    def hello(self, token: str) -> str:
+        """The first frame of a stream: the name by which the page steers its view."""
+        return _json("hello", token=token, boot=self._bus.boot, classes=CLASSES)
+
+    def full(self, passes: Filter, head: int) -> Frame:
+        """The newest rows that pass, up to event number `head` at the least, and all the history there is."""
+        return self._once(("full", passes, head), lambda: self._rows("full", passes, None, 0))
+
+    def add(self, passes: Filter, after: int, second: int, head: int) -> Frame:
+        """The rows behind event number `after` that pass, and the numbers from `second` on."""
+        key = ("add", passes, after, second, head)
+        return self._once(key, lambda: self._rows("add", passes, after, second))
+
+    def still(self, kind: str, to: int, second: int, **more: object) -> Frame:
+        """No rows: a heartbeat in a quiet time, or what is new behind a view that is paused."""
+        now = int(time.time())
+        return Frame(_json(kind, counts=self._counts(), now=now, seconds=self._seconds(second), **more), to, now)
+
+    def bye(self) -> str:
+        """The last frame before the server goes down."""
+        return _json("bye")
+
+    def _once(self, key: tuple[object, ...], build: Callable[[], Frame]) -> Frame:
+        frame = self._built.get(key)
+        if frame is None:
+            if len(self._built) >= self._REMEMBERED:
+                self._built.clear()
+            frame = self._built[key] = build()
+        return frame
+
+    def _rows(self, kind: str, passes: Filter, after: int | None, second: int) -> Frame:
+        ring = self._bus.ring
+        batch = ring.since(ring.first - 1 if after is None else after)
+        events = [event for event in batch.events if passes(event)] if passes else batch.events
+        now = int(time.time())
+        text = _json(
+            kind,
+            missed=batch.missed,
+            hidden=max(0, len(events) - MAX_ROWS) if after is not None else 0,
+            rows=[_row(event) for event in events[-MAX_ROWS:]],
+            counts=self._counts(),
+            now=now,
+            seconds=self._seconds(second),
+        )
+        return Frame(text, batch.next, now)
+
+    def _seconds(self, second: int) -> list[object]:
+        return [_second(each) for each in self._stats.snapshot(second - 1).seconds]
+
+    def _counts(self) -> dict[str, object]:
+        ring = self._bus.ring.statistics()
+        sinks = [sink.statistics() for sink in self._sinks]
+        return {
+            "received": ring.published,
+            "kept": ring.kept,
+            "evicted": ring.evicted,
+            "oldest": ring.oldest_time // 1_000_000 if ring.oldest_time else None,
+            "lost": sum(sink.lost + sink.reader.missed for sink in sinks),
+            "failing": [sink.name for sink in sinks if sink.failing],
+        }
+
+
+def _json(kind: str, **content: object) -> str:
+    return encode({"kind": kind, **content}).decode()
+
+
+def _row(event: Event) -> tuple[object, ...]:
+    """The cells in the order that the page's table knows. Times in milliseconds."""
+    return (
+        event.seq,
+        event.time // 1_000_000,
+        event.kind,
+        event.method,
+        event.path[:_TEXT],
+        event.query[:_TEXT].decode("latin-1"),
+        event.status,
+        None if event.total is None else round(event.total * 1_000, 3),
+        event.response_size,
+        event.client,
+        event.route,
+        event.error,
+        event.body[:_TEXT].decode("utf-8", "replace"),
+    )
+
+
+def _second(second: Second) -> tuple[object, ...]:
+    latency = second.latency
+    return (second.time, *second.classes, latency.p50, latency.p95, latency.p99)

@@ -1,0 +1,170 @@
+"""From the bus to any number of open pages, without polling."""
+
+import secrets
+from collections.abc import Callable
+from typing import Final
+
+import anyio
+
+from reqscope.bus import Batch, EventBus, Filter
+
+from .frames import Frame, Frames
+
+FRAME_INTERVAL: Final = 0.125
+"""Seconds between two frames at the least. What comes after a quiet spell is sent at once."""
+
+HEARTBEAT: Final = 5.0
+"""Seconds of quiet after which a page gets a sign of life, and a closed one is found out."""
+
+_AT_ONCE: Final = 8
+"""Pages woken together: with many, the application gets its turn between two groups."""
+
+_STAGGER: Final = 0.004
+_CONGESTED: Final = 0.05
+
+
+class Viewer:
+    """One open page: what it shows and how far it has seen."""
+
+    def __init__(self, passes: Filter) -> None:
+        self.token = secrets.token_urlsafe(16)
+        """The page steers its view by this name, which nobody else can guess."""
+        self.passes = passes
+        self.cursor = 0
+        self.second = 0
+        self.stale = True
+        """The page needs a full frame."""
+        self.paused = False
+        self.waiting = 0
+        self.counted = 0
+        self.closed = False
+        self.wake = anyio.Event()
+
+    def show(self, passes: Filter) -> None:
+        """Change the filter: the page gets a full frame."""
+        self.passes = passes
+        self.stale = True
+        self.wake.set()
+
+    def pause(self, paused: bool) -> None:
+        """Hold the view at the last event it was sent, or go on from there."""
+        if paused and not self.paused:
+            self.waiting, self.counted = 0, self.cursor
+        self.paused = paused
+        self.wake.set()
+
+    def close(self) -> None:
+        """Let the page's stream end."""
+        self.closed = True
+        self.wake.set()
+
+
+class LiveFeed:
+    """Wakes the open pages when there is something new, and says what each is to be sent.
+
+    Run `run` in a task group. All else is to be called in the same event loop.
+    """
+
+    def __init__(self, bus: EventBus, frames: Frames) -> None:
+        self._bus = bus
+        self._frames = frames
+        self._viewers: dict[str, Viewer] = {}
+        self._head = bus.ring.last
+        """Newest event when pages were last woken. They are served up to here, so that they ask for equal frames."""
+        self._closing = False
+        self._dropped = anyio.Event()
+
+    async def run(self) -> None:
+        """Wake pages until the bus is closed."""
+        async with self._bus.subscribe(linger=FRAME_INTERVAL, name="panel") as subscription:
+            async for batch in subscription:
+                await self._wake_all(batch)
+
+    def open(self, passes: Filter) -> Viewer:
+        """Begin to serve a page. To be ended with `drop`."""
+        viewer = Viewer(passes)
+        self._viewers[viewer.token] = viewer
+        return viewer
+
+    def drop(self, viewer: Viewer) -> None:
+        self._viewers.pop(viewer.token, None)
+        viewer.close()
+        dropped, self._dropped = self._dropped, anyio.Event()
+        dropped.set()
+
+    def find(self, token: str) -> Viewer | None:
+        """Return the page of that name, if it is open."""
+        return self._viewers.get(token)
+
+    def close(self) -> None:
+        """Tell every page that the server goes down, and end their streams."""
+        self._closing = True
+        for viewer in self._viewers.values():
+            viewer.wake.set()
+
+    async def wait_empty(self) -> None:
+        """Wait until no page is open."""
+        while self._viewers:
+            await self._dropped.wait()
+
+    def __len__(self) -> int:
+        """How many pages are open."""
+        return len(self._viewers)
+
+    async def next_frame(self, viewer: Viewer, congested: Callable[[], bool]) -> str | None:
+        """Wait until the page needs a frame, and return it; None when its stream is to end.
+
+        Safe to cancel: what was not returned is in the next frame.
+
+        :param congested: whether frames sent before have not left yet. The transport has no way to wait for
+            that, so this looks again every 50 ms, and then one frame holds all that has gathered.
+        """
+        while not viewer.closed:
+            if self._closing:
+                viewer.closed = True
+                return self._frames.bye()
+            if congested():
+                await anyio.sleep(_CONGESTED)
+            elif (frame := self._frame(viewer)) is not None:
+                return frame
+            else:
+                with anyio.move_on_after(HEARTBEAT) as quiet:
+                    await viewer.wake.wait()
+                viewer.wake = anyio.Event()
+                if quiet.cancelled_caught:
+                    return _sent(viewer, self._frames.still("heartbeat", viewer.cursor, viewer.second))
+        return None
+
+    def _frame(self, viewer: Viewer) -> str | None:
+        if viewer.stale:
+            frame = self._frames.full(viewer.passes, self._head)
+            viewer.stale, viewer.waiting, viewer.counted = False, 0, frame.to
+        elif viewer.paused:
+            if viewer.counted >= self._head:
+                return None
+            self._count_waiting(viewer)
+            frame = self._frames.still("paused", viewer.cursor, viewer.second, new=viewer.waiting)
+        elif viewer.cursor >= self._head:
+            return None
+        else:
+            frame = self._frames.add(viewer.passes, viewer.cursor, viewer.second, self._head)
+        return _sent(viewer, frame)
+
+    def _count_waiting(self, viewer: Viewer) -> None:
+        batch = self._bus.ring.since(viewer.counted)
+        viewer.waiting += batch.missed + sum(map(viewer.passes, batch.events))
+        viewer.counted = batch.next
+
+    async def _wake_all(self, batch: Batch) -> None:
+        self._head = batch.next
+        viewers = list(self._viewers.values())
+        for start in range(0, len(viewers), _AT_ONCE):
+            if start:
+                await anyio.sleep(_STAGGER)
+            for viewer in viewers[start : start + _AT_ONCE]:
+                viewer.wake.set()
+
+
+def _sent(viewer: Viewer, frame: Frame) -> str:
+    viewer.cursor, viewer.second = frame.to, frame.second
+    return frame.text

@@ -1,0 +1,161 @@
+"""The Gradio page: one generator, one component, and the settings without which a live page does not stay alive."""
+
+import os
+from collections.abc import AsyncGenerator, Sequence
+from importlib.resources import files
+from typing import Any, Final
+
+# Read when Gradio is imported, and anything but "True" means no. Nothing about a user's traffic leaves the machine.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+
+import gradio as gr
+from fastapi import FastAPI
+
+from reqscope.bus import EventBus, Filter, FilterError, SinkRunner, Stats
+from reqscope.bus.encoding import encode
+from reqscope.bus.schema import Detail, view
+
+from .frames import Frames
+from .live import HEARTBEAT, LiveFeed
+
+_SCRIPTS: Final = ("vendor/uPlot.iife.min.js", "table.js", "charts.js", "detail.js", "connection.js", "page.js")
+_STYLES: Final = ("vendor/uPlot.min.css", "panel.css")
+_SLOTS: Final = 1_000
+"""Pages that can be open at once. Gradio's default of 40 leaves the 41st waiting for ever, and each button too."""
+
+_UNSENT: Final = 2
+"""Frames that may wait in Gradio's queue for a page. It has no bound of its own."""
+
+
+class Panel:
+    """The live panel of one bus.
+
+    :param sinks: whose losses the page shows
+    """
+
+    def __init__(self, bus: EventBus, stats: Stats, sinks: Sequence[SinkRunner] = ()) -> None:
+        self._bus = bus
+        self._frames = Frames(bus, stats, sinks)
+        self._feed = LiveFeed(bus, self._frames)
+        self._mounted: Any = None
+        self._blocks = self._build()
+
+    @property
+    def viewers(self) -> int:
+        """How many pages are open."""
+        return len(self._feed)
+
+    async def run(self) -> None:
+        """Serve open pages until the bus is closed."""
+        await self._feed.run()
+
+    def close(self) -> None:
+        """Say goodbye to every open page, so that a server that goes down need not wait for them."""
+        self._feed.close()
+
+    async def wait_empty(self) -> None:
+        """Wait until no page is open any more."""
+        await self._feed.wait_empty()
+
+    def mount(self, app: FastAPI, path: str = "/") -> None:
+        """Add the page to `app`, whose lifespan must run: Gradio's queue starts there."""
+        gr.mount_gradio_app(
+            app,
+            self._blocks,
+            path=path,
+            css="".join(_asset(name) for name in _STYLES),
+            run_history=False,
+            footer_links=[],
+            show_error=False,
+            enable_monitoring=False,
+            max_file_size=1,
+            ssr_mode=False,
+            mcp_server=False,
+            pwa=False,
+        )
+        route = "" if path == "/" else path
+        self._mounted = next(each.app for each in app.routes if getattr(each, "path", None) == route)  # type: ignore[attr-defined]
+        # An unauthenticated GET would otherwise run the start-up events again, and Gradio lose track of its streams.
+        self._mounted.startup_events_triggered = True
+
+    def _build(self) -> gr.Blocks:
+        blocks: gr.Blocks
+        with gr.Blocks(title="Reqscope", analytics_enabled=False, fill_width=True) as blocks:
+            page = gr.HTML(
+                "",
+                elem_id="reqscope",
+                apply_default_css=False,
+                html_template=_asset("page.html"),
+                js_on_load="reqscope.start(element, props, server, trigger, watch); 'restart'",
+                head="".join(f"<script>{_asset(name)}</script>" for name in _SCRIPTS),
+                server_functions=[self.steer, self.detail],
+                heartbeat=HEARTBEAT,
+            )
+            listener: dict[str, Any] = {
+                "fn": self.stream,
+                "inputs": None,
+                "outputs": page,
+                "show_progress": "hidden",
+                "concurrency_limit": None,
+                "concurrency_id": "stream",
+                "postprocess": False,
+                "trigger_mode": "once",
+                "api_visibility": "private",
+            }
+            blocks.load(**listener)
+            page.restart(**listener)
+        blocks.max_threads = _SLOTS  # read by queue(), so before it
+        blocks.queue(default_concurrency_limit=None, api_open=False, max_size=2 * _SLOTS)
+        blocks.state_session_capacity = 500
+        # Gradio looks for new events to start a thousand times a second, at 4 % of a core. Yields are not affected.
+        blocks._queue.sleep_when_free = 0.02
+        blocks._queue.progress_update_sleep_when_free = 0.5
+        return blocks
+
+    async def stream(self, request: gr.Request) -> AsyncGenerator[str]:
+        """The endless event behind a page: yields a frame whenever there is something to show."""
+        passes, _ = _parse(dict(request.query_params).get("filter", ""))
+        viewer = self._feed.open(passes)
+        session = request.session_hash or ""
+        try:
+            yield self._frames.hello(viewer.token)
+            while (frame := await self._feed.next_frame(viewer, lambda: self._unsent(session) > _UNSENT)) is not None:
+                yield frame
+        finally:
+            self._feed.drop(viewer)
+
+    async def steer(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Change what a page shows: its `filter`, whether it is `paused`, or `parked` while nobody looks."""
+        viewer = self._feed.find(str(command.get("token")))
+        if viewer is None:
+            return {"ok": False, "error": "this view has ended"}
+        if "filter" in command:
+            passes, error = _parse(str(command["filter"]))
+            if error is not None:
+                return {"ok": False, "error": str(error), "position": error.position}
+            viewer.show(passes)
+        if "paused" in command:
+            viewer.pause(bool(command["paused"]))
+        if command.get("parked"):
+            viewer.close()
+        return {"ok": True}
+
+    async def detail(self, event_id: str) -> str | None:
+        """All of one event as JSON text, or None if it is no longer in the ring."""
+        event = self._bus.find(str(event_id))
+        return None if event is None else encode(view(event, self._bus.boot, Detail)).decode()
+
+    def _unsent(self, session: str) -> int:
+        queue = self._blocks._queue.pending_messages_per_session.get(session)
+        return 0 if queue is None else queue.qsize()
+
+
+def _parse(text: str) -> tuple[Filter, FilterError | None]:
+    try:
+        return Filter.parse(text[:1_000]), None
+    except FilterError as error:
+        return Filter.parse(""), error
+
+
+def _asset(name: str) -> str:
+    return files("reqscope.ui").joinpath("assets", *name.split("/")).read_text("utf-8")
