@@ -92,9 +92,9 @@ def view(event: Event, boot: str, as_type: type[View]) -> View:
         http_version=event.http_version,
         request_size=event.request_size,
         response_size=event.response_size,
-        ttfb=event.ttfb,
-        duration=event.total,
-        app_duration=event.app,
+        ttfb=_microseconds(event.ttfb),
+        duration=_microseconds(event.total),
+        app_duration=_microseconds(event.app),
         error=event.error,
     )
     if isinstance(shown, Entry) and event.body:
@@ -127,3 +127,7 @@ def text_or_base64(data: bytes) -> tuple[str | None, str | None]:
 
 def _as_text(headers: Headers) -> list[tuple[str, str]]:
     return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+
+
+def _microseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 6)

@@ -52,7 +52,7 @@ def shop_app(seed: int = 7) -> FastAPI:
     async def report(month: str) -> dict[str, object]:
         await anyio.sleep(chance.uniform(0.1, 0.4))
         if chance.random() < 0.4:
-            raise RuntimeError("the report database is away")
+            raise HTTPException(503, "the report database is away")
         return {"month": month, "sold": chance.randrange(1000)}
 
     return app

@@ -79,6 +79,13 @@ class Panel:
         self._mounted.startup_events_triggered = True
 
     def _build(self) -> gr.Blocks:
+        # Gradio marks what the page may call, and a bound method cannot be marked.
+        async def steer(command: dict[str, Any]) -> dict[str, Any]:
+            return self._steer(command)
+
+        async def detail(event_id: str) -> str | None:
+            return self._detail(event_id)
+
         blocks: gr.Blocks
         with gr.Blocks(title="Reqscope", analytics_enabled=False, fill_width=True) as blocks:
             page = gr.HTML(
@@ -88,11 +95,11 @@ class Panel:
                 html_template=_asset("page.html"),
                 js_on_load="reqscope.start(element, props, server, trigger, watch); 'restart'",
                 head="".join(f"<script>{_asset(name)}</script>" for name in _SCRIPTS),
-                server_functions=[self.steer, self.detail],
+                server_functions=[steer, detail],
                 heartbeat=HEARTBEAT,
             )
             listener: dict[str, Any] = {
-                "fn": self.stream,
+                "fn": self._stream,
                 "inputs": None,
                 "outputs": page,
                 "show_progress": "hidden",
@@ -112,7 +119,7 @@ class Panel:
         blocks._queue.progress_update_sleep_when_free = 0.5
         return blocks
 
-    async def stream(self, request: gr.Request) -> AsyncGenerator[str]:
+    async def _stream(self, request: gr.Request) -> AsyncGenerator[str]:
         """The endless event behind a page: yields a frame whenever there is something to show."""
         passes, _ = _parse(dict(request.query_params).get("filter", ""))
         viewer = self._feed.open(passes)
@@ -124,7 +131,7 @@ class Panel:
         finally:
             self._feed.drop(viewer)
 
-    async def steer(self, command: dict[str, Any]) -> dict[str, Any]:
+    def _steer(self, command: dict[str, Any]) -> dict[str, Any]:
         """Change what a page shows: its `filter`, whether it is `paused`, or `parked` while nobody looks."""
         viewer = self._feed.find(str(command.get("token")))
         if viewer is None:
@@ -140,7 +147,7 @@ class Panel:
             viewer.close()
         return {"ok": True}
 
-    async def detail(self, event_id: str) -> str | None:
+    def _detail(self, event_id: str) -> str | None:
         """All of one event as JSON text, or None if it is no longer in the ring."""
         event = self._bus.find(str(event_id))
         return None if event is None else encode(view(event, self._bus.boot, Detail)).decode()

@@ -1,7 +1,7 @@
 // The table: newest first, only the rows in view are in the page, and captured text is only ever set as text.
 (function () {
   "use strict";
-  const ROW = 30; // height in pixels, as in the stylesheet
+  const ROW = 30, HEAD = 32; // heights in pixels, as in the stylesheet; the head stays at the top of the view
   const KEEP = 2000; // rows this page holds; the server's ring holds more
   const SEQ = 0, TIME = 1, KIND = 2, METHOD = 3, PATH = 4, QUERY = 5, STATUS = 6, DURATION = 7, SIZE = 8, CLIENT = 9, ROUTE = 10, ERROR = 11, BODY = 12;
 
@@ -61,7 +61,7 @@
       if (position < 0 || position >= this.rows.length) return;
       const top = position * ROW, view = this.view;
       if (top < view.scrollTop) view.scrollTop = top;
-      else if (top + ROW > view.scrollTop + view.clientHeight) view.scrollTop = top + ROW - view.clientHeight;
+      else if (top + ROW + HEAD > view.scrollTop + view.clientHeight) view.scrollTop = top + ROW + HEAD - view.clientHeight;
       this.open(position);
     }
     deselect() { this.selected = null; this.schedule(); }
