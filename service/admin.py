@@ -29,7 +29,7 @@ class ControlPlane:
         self._pipeline = pipeline
         self.panel = Panel(pipeline.bus, pipeline.stats, pipeline.sinks)
         self.app = FastAPI(title="Reqscope", docs_url=None, redoc_url=None)
-        self.app.include_router(query_router(pipeline, capture))
+        self.app.include_router(query_router(pipeline, lambda: {"capture": capture(), "viewers": self.panel.viewers}))
         answer_with_problems(self.app)
         if hosts:
             self.app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))

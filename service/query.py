@@ -27,10 +27,10 @@ class JSON(Response):
         return encode(content)
 
 
-def query_router(pipeline: Pipeline, capture: Statistics) -> APIRouter:
+def query_router(pipeline: Pipeline, more: Statistics) -> APIRouter:
     """Return the routes of the control plane that read.
 
-    :param capture: the statistics of what produces events here
+    :param more: what `/api/stats` is to tell beside the pipeline's own statistics
     """
     router = APIRouter(default_response_class=JSON)
     bus = pipeline.bus
@@ -68,7 +68,7 @@ def query_router(pipeline: Pipeline, capture: Statistics) -> APIRouter:
                 "refused": bus_now.refused,
                 "readers": [asdict(reader) for reader in bus_now.readers],
                 "sinks": [asdict(sink.statistics()) for sink in pipeline.sinks],
-                "capture": capture(),
+                **more(),
                 "statistics": asdict(pipeline.stats.snapshot()),
             }
         )
