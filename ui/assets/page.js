@@ -10,7 +10,7 @@
       this.root = element.querySelector(".rq");
       this.at = (id) => this.root.querySelector(`[data-id="${id}"]`);
       this.server = server; this.token = null; this.boot = ""; this.paused = false; this.missed = 0; this.failing = [];
-      this.table = new Table(this.at("view"), this.at("rows"), this.at("empty"), (seq) => this.detail.open(`${this.boot}-${seq}`));
+      this.table = new Table(this.at("view"), this.at("rows"), this.at("empty"), this.at("newer"), (seq) => this.detail.open(`${this.boot}-${seq}`));
       this.charts = new Charts(this.at("rate-chart"), this.at("latency-chart"));
       this.detail = new Detail(this.at("detail"), (id) => server.detail(id), () => this.table.deselect());
       this.connection = new Connection({

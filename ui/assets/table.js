@@ -2,6 +2,7 @@
 (function () {
   "use strict";
   const ROW = 30, HEAD = 32; // heights in pixels, as in the stylesheet; the head stays at the top of the view
+  const AIM = 1500; // milliseconds that rows stand still after the mouse has moved over them
   const KEEP = 2000; // rows this page holds; the server's ring holds more
   const SEQ = 0, TIME = 1, KIND = 2, METHOD = 3, PATH = 4, QUERY = 5, STATUS = 6, DURATION = 7, SIZE = 8, CLIENT = 9, ROUTE = 10, ERROR = 11, BODY = 12;
 
@@ -23,36 +24,57 @@
   }
 
   class Table {
-    constructor(view, rows, empty, onOpen) {
-      this.view = view; this.box = rows; this.empty = empty; this.onOpen = onOpen;
+    constructor(view, rows, empty, newer, onOpen) {
+      this.view = view; this.box = rows; this.empty = empty; this.newer = newer; this.onOpen = onOpen;
       this.rows = []; // oldest first; a gap is a row {gap: text}
       this.pool = []; this.selected = null; this.newest = 0; this.drawn = false;
-      view.addEventListener("scroll", () => this.schedule(), { passive: true });
-      box(rows, "click", (index) => this.open(index));
+      this.above = 0; // rows that came while the view stayed where it was
+      this.aiming = 0; // a timer, while a mouse moves over the rows: they stand still for it, or nobody could hit one
+      this.waiting = []; // what came in the meantime, as arguments of append
+      view.addEventListener("scroll", () => this.scrolled(), { passive: true });
+      view.addEventListener("mousemove", () => { clearTimeout(this.aiming); this.aiming = setTimeout(() => this.release(), AIM); });
+      view.addEventListener("mouseleave", () => this.release());
+      newer.addEventListener("click", () => { this.release(); this.toTop(); });
+      // What was under the pointer when it went down is meant, whatever is there when it comes up.
+      let aimed = null;
+      rows.addEventListener("pointerdown", (event) => { aimed = event.target.closest(".rq-row")?.row ?? null; });
+      rows.addEventListener("click", () => { if (aimed && !aimed.gap) this.open(aimed); });
       new ResizeObserver(() => this.schedule()).observe(view);
     }
     replace(rows) {
+      this.waiting = [];
       this.rows = rows; this.newest = rows.length ? rows[rows.length - 1][SEQ] : 0;
-      this.view.scrollTop = 0; this.schedule();
+      this.toTop();
+    }
+    toTop() { this.view.scrollTop = 0; this.scrolled(); }
+    release() {
+      clearTimeout(this.aiming);
+      this.aiming = 0;
+      for (const [rows, gap] of this.waiting.splice(0)) this.append(rows, gap);
+    }
+    scrolled() {
+      if (this.view.scrollTop < ROW) this.above = 0;
+      this.schedule();
     }
     // `gap` says what is not shown between the rows before and these.
     append(rows, gap) {
+      if (this.aiming) { this.waiting.push([rows, gap]); return this.schedule(); }
       const before = this.rows.length;
       this.newest = before ? this.rows[before - 1][SEQ] ?? this.newest : this.newest;
       if (gap) this.rows.push({ gap });
       for (const row of rows) this.rows.push(row);
       const added = this.rows.length - before;
       if (this.rows.length > KEEP) this.rows.splice(0, this.rows.length - KEEP);
-      // Scrolled away from the top, the reader keeps the rows they are looking at.
-      if (this.view.scrollTop > 0) { this.resize(); this.view.scrollTop += added * ROW; }
+      // Whoever has scrolled away keeps the rows they are looking at.
+      if (this.view.scrollTop > 0) {
+        this.above += added;
+        this.resize();
+        this.view.scrollTop += added * ROW;
+      }
       this.schedule();
     }
     index(position) { return this.rows.length - 1 - position; } // newest at position 0
-    open(position) {
-      const row = this.rows[this.index(position)];
-      if (!row || row.gap) return;
-      this.selected = row[SEQ]; this.schedule(); this.onOpen(row[SEQ]);
-    }
+    open(row) { this.selected = row[SEQ]; this.schedule(); this.onOpen(row[SEQ]); }
     // Move the selection by so many rows, past gaps.
     move(step) {
       let position = this.rows.findIndex((row) => row[SEQ] === this.selected);
@@ -62,7 +84,7 @@
       const top = position * ROW, view = this.view;
       if (top < view.scrollTop) view.scrollTop = top;
       else if (top + ROW + HEAD > view.scrollTop + view.clientHeight) view.scrollTop = top + ROW + HEAD - view.clientHeight;
-      this.open(position);
+      this.open(this.rows[this.index(position)]);
     }
     deselect() { this.selected = null; this.schedule(); }
     schedule() {
@@ -74,6 +96,9 @@
     draw() {
       this.resize();
       this.empty.hidden = this.rows.length > 0;
+      const newer = this.waiting.reduce((sum, [rows]) => sum + rows.length, this.above);
+      this.newer.hidden = newer === 0;
+      this.newer.textContent = `↑ ${count.format(newer)} new`;
       const first = Math.max(0, Math.floor(this.view.scrollTop / ROW) - 2);
       const last = Math.min(this.rows.length, Math.ceil((this.view.scrollTop + this.view.clientHeight) / ROW) + 2);
       while (this.pool.length < last - first) this.pool.push(this.box.appendChild(makeRow()));
@@ -85,7 +110,6 @@
     }
     fill(element, position, row) {
       element.style.transform = `translateY(${position * ROW}px)`;
-      element.dataset.position = position;
       if (element.row === row) { element.setAttribute("aria-selected", row[SEQ] === this.selected); return; }
       element.row = row;
       element.className = row.gap ? "rq-row rq-gap" : row[SEQ] > this.newest ? "rq-row rq-new" : "rq-row";
@@ -112,12 +136,6 @@
     row.setAttribute("role", "row");
     for (let i = 0; i < 8; i++) row.appendChild(document.createElement("span")).setAttribute("role", "gridcell");
     return row;
-  }
-  function box(element, kind, handle) {
-    element.addEventListener(kind, (event) => {
-      const row = event.target.closest(".rq-row");
-      if (row) handle(Number(row.dataset.position));
-    });
   }
 
   window.reqscope = { Table, formatTime, formatDuration, formatSize, count };
