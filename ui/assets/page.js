@@ -100,7 +100,7 @@
       localStorage.setItem("reqscope-theme", name);
       const dark = name === "dark" || (name === "system" && matchMedia("(prefers-color-scheme: dark)").matches);
       document.body.classList.toggle("dark", dark);
-      this.at("theme").textContent = name[0].toUpperCase() + name.slice(1);
+      this.at("theme").textContent = `${name[0].toUpperCase()}${name.slice(1)} theme`;
       this.charts.redraw();
     }
     key(event) {
