@@ -160,17 +160,17 @@ class _Exchange:
             self._capture.fault(fault)
 
     def _see(self, message: Message) -> None:
-        match message["type"]:
-            case "http.response.body":
-                self._response_size += len(message.get("body", b""))
-                if not message.get("more_body", False):
-                    self._publish(None)
-            case "http.response.start":
-                self._ttfb = time.perf_counter() - self._clock
-                self._status = message["status"]
-                self._headers = message.get("headers", ())
-            case "http.response.pathsend":
+        kind = message["type"]
+        if kind == "http.response.body":
+            self._response_size += len(message.get("body", b""))
+            if not message.get("more_body", False):
                 self._publish(None)
+        elif kind == "http.response.start":
+            self._ttfb = time.perf_counter() - self._clock
+            self._status = message["status"]
+            self._headers = message.get("headers", ())
+        elif kind == "http.response.pathsend":
+            self._publish(None)
 
     def _publish(self, error: BaseException | None) -> Event:
         scope, capture = self._scope, self._capture

@@ -115,8 +115,9 @@ class Panel:
         blocks.queue(default_concurrency_limit=None, api_open=False, max_size=2 * _SLOTS)
         blocks.state_session_capacity = 500
         # Gradio looks for new events to start a thousand times a second, at 4 % of a core. Yields are not affected.
-        blocks._queue.sleep_when_free = 0.02
-        blocks._queue.progress_update_sleep_when_free = 0.5
+        queue = _queue_of(blocks)
+        queue.sleep_when_free = 0.02
+        queue.progress_update_sleep_when_free = 0.5
         return blocks
 
     async def _stream(self, request: gr.Request) -> AsyncGenerator[str]:
@@ -153,8 +154,12 @@ class Panel:
         return None if event is None else encode(view(event, self._bus.boot, Detail)).decode()
 
     def _unsent(self, session: str) -> int:
-        queue = self._blocks._queue.pending_messages_per_session.get(session)
-        return 0 if queue is None else queue.qsize()
+        messages = _queue_of(self._blocks).pending_messages_per_session.get(session)
+        return 0 if messages is None else messages.qsize()
+
+
+def _queue_of(blocks: gr.Blocks) -> Any:
+    return blocks._queue  # pyright: ignore[reportPrivateUsage]  # the only way to these settings and lengths
 
 
 def _parse(text: str) -> tuple[Filter, FilterError | None]:

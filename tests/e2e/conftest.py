@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,7 +67,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
     @contextmanager
     def start_server(
         *command: str, api_port: int = 0, panel_port: int = 0, cwd: Path | None = None
-    ) -> Iterator[Server]:
+    ) -> Generator[Server]:
         log = tmp_path_factory.mktemp("log") / "events.jsonl"
         ports = ["--api-port", str(api_port), "--panel-port", str(panel_port)]
         logging = ["--log", "file", "--log-file", str(log)]
@@ -90,7 +90,7 @@ def start_uvicorn() -> Start:
     """Start `uvicorn ARGUMENTS` on a free port, and wait until it answers."""
 
     @contextmanager
-    def start_server(*arguments: str, cwd: Path, panel: str = "/reqscope", port: int = 0) -> Iterator[Server]:
+    def start_server(*arguments: str, cwd: Path, panel: str = "/reqscope", port: int = 0) -> Generator[Server]:
         port = port or free_port()
         process = subprocess.Popen(
             [sys.executable, "-m", "uvicorn", *arguments, "--port", str(port), "--log-level", "info"],
@@ -108,7 +108,7 @@ def start_uvicorn() -> Start:
 
 
 @contextmanager
-def ending(process: subprocess.Popen[bytes]) -> Iterator[None]:
+def ending(process: subprocess.Popen[bytes]) -> Generator[None]:
     with process:
         try:
             yield
