@@ -1,11 +1,11 @@
 """Where events go to be kept: a sink, and the runner that feeds it."""
 
+import logging
 from collections import deque
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 import anyio
-import structlog
 from anyio import to_thread
 
 from .event import Event
@@ -14,7 +14,8 @@ from .subscription import SubscriptionStatistics
 
 WhenFull: TypeAlias = Literal["drop", "block"]
 
-logger: structlog.stdlib.BoundLogger = structlog.get_logger("reqscope.sinks")
+# Not structlog: its default prints to standard output, which may be the very sink that fails, and raises.
+logger = logging.getLogger(__name__)
 
 _LINGER = 0.05
 _WARN_EVERY = 10.0
@@ -97,6 +98,8 @@ class SinkRunner:
                 self._ended = True
                 self._notify()
         finally:
+            if self._held:
+                logger.warning("log sink %s: %d events were not written before the end", self._sink.name, self._held)
             self._lost += self._held
             self._held = 0
             self._hold.clear()
@@ -109,7 +112,7 @@ class SinkRunner:
         if len(events) > room:
             self._lost += len(events) - room
             events = events[:room]
-            await self._warn("dropping events: the sink does not keep up")
+            await self._warn("does not keep up, so events are dropped")
         if events:
             self._hold.append(events)
             self._held += len(events)
@@ -117,37 +120,38 @@ class SinkRunner:
 
     async def _write_all(self) -> None:
         while self._hold or not self._ended:
-            if not self._hold:
+            if self._hold:
+                await self._write_first()
+            else:
                 await self._changed.wait()
-                continue
-            batch = self._hold[0]
-            written = await self._write(batch)
-            self._hold.popleft()
-            self._held -= len(batch)
-            self._written += written
-            self._lost += len(batch) - written
-            self._notify()
 
-    async def _write(self, batch: list[Event]) -> int:
+    async def _write_first(self) -> None:
+        batch, written, problem = self._hold[0], 0, None
         try:
             written = await to_thread.run_sync(self._sink.write, batch, abandon_on_cancel=True)
         except Exception as error:  # a sink may be the user's; whatever it raises stays here
-            self._failing = True
-            await self._warn("cannot write events", error)
-            return 0
-        self._failing = False
-        return written
+            problem = f"cannot write: {type(error).__name__}: {error}"
+        self._hold.popleft()
+        self._held -= len(batch)
+        self._written += written
+        self._lost += len(batch) - written
+        self._failing = problem is not None
+        self._notify()
+        if problem is not None:
+            await self._warn(problem)
 
     def _notify(self) -> None:
         changed, self._changed = self._changed, anyio.Event()
         changed.set()
 
-    async def _warn(self, message: str, error: Exception | None = None) -> None:
+    async def _warn(self, problem: str) -> None:
         now = anyio.current_time()
-        if now - self._warned_at >= _WARN_EVERY:
-            self._warned_at = now
-            reason = f"{type(error).__name__}: {error}" if error else None
-            await logger.awarning(message, sink=self._sink.name, reason=reason, lost=self._lost)
+        if now - self._warned_at < _WARN_EVERY:
+            return
+        self._warned_at = now
+        message = f"log sink {self._sink.name} {problem}; {self._lost} events lost so far"
+        # In a thread, because whoever reads our standard error may be as stuck as the sink is.
+        await to_thread.run_sync(logger.warning, message, abandon_on_cancel=True)
 
     def statistics(self) -> SinkStatistics:
         return SinkStatistics(

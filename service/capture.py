@@ -1,12 +1,12 @@
 """Capture around an ASGI application: a tee on `receive` and `send` that changes nothing."""
 
+import logging
 import time
 from collections.abc import Awaitable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-import structlog
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -17,7 +17,7 @@ from .redaction import Redaction
 DISCONNECTED: Final = "client_disconnected"
 _CLIENT_CLOSED_REQUEST: Final = 499
 
-logger: structlog.stdlib.BoundLogger = structlog.get_logger("reqscope.capture")
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class CaptureMiddleware:
         if now - self._logged_at >= 60:
             self._logged_at = now
             with suppress(Exception):  # not even a broken log set-up may reach the application
-                logger.warning("capture failed", error=repr(error), faults=self._faults)
+                logger.warning("capture failed %d times, the application is not affected: %r", self._faults, error)
 
     def statistics(self) -> CaptureStatistics:
         return CaptureStatistics(self._in_flight, self._ignored, self._faults)

@@ -2,6 +2,8 @@
 
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -125,8 +127,7 @@ def _settings(given: dict[str, Any]) -> Settings:
     try:
         settings = Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        problems = [f"{_flag(str(each['loc'][0]))}: {each['msg']}, not {each['input']!r}" for each in error.errors()]
-        _fail("\n".join(problems), status=2)
+        _fail("\n".join(_explain(str(each["loc"][0]), each["msg"], each["input"]) for each in error.errors()), status=2)
     if not settings.is_loopback and not settings.insecure:
         _fail(
             f"refusing to listen on {settings.host}: the panel shows every request and asks nobody who they are.\n"
@@ -160,7 +161,18 @@ def _launch(
         )
     except OSError as error:
         _fail(f"cannot write to the log file {settings.log_file}: {error.strerror}; name another with --log-file")
-    sys.exit(launcher.run())
+    _leave(launcher.run())
+
+
+def _leave(status: int) -> NoReturn:
+    """Exit, although a write may hang for ever in a thread that Python would wait for."""
+    deadline = time.monotonic() + 0.5
+    others = [each for each in threading.enumerate() if each is not threading.current_thread() and not each.daemon]
+    for thread in others:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    if any(thread.is_alive() for thread in others):
+        os._exit(status)
+    sys.exit(status)
 
 
 def _announcer(ingest: bool) -> Callable[[str, str], None]:
@@ -196,8 +208,10 @@ def _origin(name: str) -> str:
     return next((variable for variable in Settings.variables(name) if variable in os.environ), "default")
 
 
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')} ({' or '.join(Settings.variables(name))})"
+def _explain(location: str, message: str, value: object) -> str:
+    name = Settings.named(location)
+    where = f"--{name.replace('_', '-')}" if location == name else f"${location}"
+    return f"{where}: {message[0].lower()}{message[1:]}, not {value!r}"
 
 
 def _fail(message: str, status: int = 1) -> NoReturn:

@@ -1,8 +1,10 @@
 """The bus and its readers, run as one."""
 
+import logging
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from typing import TypeAlias
 
 import anyio
 
@@ -11,7 +13,11 @@ from reqscope.bus import EventBus, JsonLogSink, Sink, SinkRunner, Stats
 from .redaction import Redaction
 from .settings import Settings
 
-_DRAIN = 2.0
+Reader: TypeAlias = Callable[[], Coroutine[object, object, None]]
+
+logger = logging.getLogger(__name__)
+
+_DRAIN = 1.5
 """Seconds that sinks get to write what they hold, once no more can come."""
 
 
@@ -31,16 +37,24 @@ class Pipeline:
         ]
 
     @asynccontextmanager
-    async def running(self, *readers: Callable[[], Coroutine[object, object, None]]) -> AsyncGenerator[None]:
+    async def running(self, *readers: Reader) -> AsyncGenerator[None]:
         """Run statistics, sinks and other `readers` inside the block; at its end close the bus and drain them."""
         async with anyio.create_task_group() as tasks:
             for run in (self.stats.run, *(sink.run for sink in self.sinks), *readers):
-                tasks.start_soon(run)
+                tasks.start_soon(_guard, run)
             try:
                 yield
             finally:
                 self.bus.close()
                 tasks.cancel_scope.deadline = anyio.current_time() + _DRAIN
+
+
+async def _guard(run: Reader) -> None:
+    """One reader that fails ends alone: neither the application nor another reader hears of it."""
+    try:
+        await run()
+    except Exception:
+        logger.exception("a reader of the bus failed and is switched off: %r", run)
 
 
 def _sinks(settings: Settings, boot: str) -> list[Sink]:

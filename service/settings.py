@@ -68,6 +68,11 @@ class Settings(BaseSettings):
             return tuple(str(choice) for choice in alias.choices)
         return (f"REQSCOPE_{name.upper()}",)
 
+    @classmethod
+    def named(cls, variable: str) -> str:
+        """Return the setting that this environment variable, or argument, sets."""
+        return next((name for name in cls.model_fields if variable in cls.variables(name)), variable)
+
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the servers."""

@@ -62,20 +62,19 @@ Start = Callable[..., AbstractContextManager[Server]]
 
 @pytest.fixture(scope="session")
 def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
-    """Start `reqscope COMMAND`, and wait until it says where it is."""
+    """Start `reqscope COMMAND`, and wait until it says where it is. It logs to a file, or else to `stdout`."""
 
     @contextmanager
     def start_server(
-        *command: str, api_port: int = 0, panel_port: int = 0, cwd: Path | None = None
+        *command: str, api_port: int = 0, panel_port: int = 0, stdout: int | None = None
     ) -> Generator[Server]:
         log = tmp_path_factory.mktemp("log") / "events.jsonl"
         ports = ["--api-port", str(api_port), "--panel-port", str(panel_port)]
-        logging = ["--log", "file", "--log-file", str(log)]
+        logging = ["--log", "file" if stdout is None else "stdout", "--log-file", str(log)]
         process = subprocess.Popen(
             [sys.executable, "-m", "reqscope.service", *command, *ports, *logging],
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL if stdout is None else stdout,
             stderr=subprocess.PIPE,
-            cwd=cwd,
         )
         with ending(process):
             output = lines_of(process)
