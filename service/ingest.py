@@ -56,10 +56,11 @@ class DataPlane:
                 raise Refusal(405, f"{scope['path']} takes POST only", ((b"allow", b"POST"),))
             await route(post, receive, send)
         except Refusal as refusal:
-            post.publish(refusal.status)
+            body = problem(refusal.status, str(refusal))
+            post.publish(refusal.status).response_size = len(body)
             # The rest of the body, if any, is not read: closing is the only way not to be sent all of it.
             headers = (*refusal.headers, (b"connection", b"close"))
-            await respond(send, refusal.status, problem(refusal.status, str(refusal)), PROBLEM, headers)
+            await respond(send, refusal.status, body, PROBLEM, headers)
         except ClientDisconnected:
             post.publish(499, error=DISCONNECTED)
 
@@ -84,8 +85,9 @@ class DataPlane:
                 self._bus.publish(event)
         counts = {"accepted": len(batch.events), "rejected": batch.rejected, "errors": batch.errors}
         if batch.rejected and not batch.events:
-            post.publish(400)
-            await respond(send, 400, problem(400, "none of the records could be read", **counts), PROBLEM)
+            answer = problem(400, "none of the records could be read", **counts)
+            post.publish(400).response_size = len(answer)
+            await respond(send, 400, answer, PROBLEM)
         else:
             await respond(send, 200, encode(counts))
 

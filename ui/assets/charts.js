@@ -11,6 +11,11 @@
     stroke: () => color("soft"), font: "11px system-ui, sans-serif",
     grid: { stroke: () => color("line"), width: 1 }, ticks: { show: false }, ...more,
   });
+  // A value with no neighbour makes no line: it is drawn as a point.
+  const alone = (plot, series, show) => {
+    const values = plot.data[series];
+    return show ? values.flatMap((v, i) => (v !== null && values[i - 1] == null && values[i + 1] == null ? [i] : [])) : null;
+  };
   const timeOf = (s) => new Date(s * 1000).toLocaleTimeString(undefined, { hour12: false });
 
   class Charts {
@@ -41,7 +46,7 @@
         scales: { ...shared.scales, y: { range: (_, low, high) => [0, high ? high * 1.08 : 1] } },
         axes: [x, axis({ size: 48 })],
         series: [time, ...QUANTILES.map((name) => ({
-          label: name, stroke: () => color(name), width: 1.5, points: { show: (plot, series, from, to) => to - from < 4, size: 4 },
+          label: name, stroke: () => color(name), width: 1.5, points: { show: true, filter: alone, size: 4 },
           value: (_, value) => (value === null || value === undefined ? "–" : window.reqscope.formatDuration(value)),
         }))],
       }, this.latencyData(), latency);

@@ -14,8 +14,8 @@
     if (ms === null || ms === undefined) return "";
     if (ms < 1) return ms.toFixed(2) + " ms";
     if (ms < 100) return ms.toFixed(1) + " ms";
-    if (ms < 10000) return Math.round(ms) + " ms";
-    return (ms / 1000).toFixed(1) + " s";
+    if (ms < 1000) return Math.round(ms) + " ms";
+    return (ms / 1000).toFixed(ms < 10000 ? 2 : 1) + " s";
   }
   function formatSize(bytes) {
     if (bytes < 1024) return bytes + " B";
