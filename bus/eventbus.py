@@ -1,17 +1,16 @@
 """Publish and subscribe, inside one process."""
 
-import asyncio
 import secrets
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import anyio
-from anyio.lowlevel import current_token
 
 from .event import Event
 from .ring import RingBuffer, RingStatistics
 from .subscription import Subscription, SubscriptionStatistics
+from .worker import thread_scheduler
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +71,16 @@ class EventBus:
         Events from one thread keep their order. Those published before the bus has its first reader are held
         until then.
         """
+        if self._closed:
+            self._refused += 1
+            return
         self._inbox.append(event)
         if self._call_soon is not None:
             try:
                 self._call_soon(self._empty_inbox)
             except RuntimeError:  # the loop is gone, and with it every reader
-                self._refused += 1
+                self._refused += len(self._inbox)
+                self._inbox.clear()
 
     def subscribe(
         self,
@@ -93,15 +96,18 @@ class EventBus:
         :param linger: seconds between two batches at the least; the first after a quiet spell comes at once
         :param limit: events in a batch at the most
         :param name: what statistics call it
-        :raises ValueError: no event has the number `after` yet
+        :raises ValueError: there has been no event number `after` yet, or `limit` is not positive
         """
-        if after is not None and after > self.ring.last:
+        if after is not None and not 0 <= after <= self.ring.last:
             raise ValueError(f"no event {after} yet: the newest is {self.ring.last}")
+        if limit is not None and limit < 1:
+            raise ValueError("the limit of a batch must be positive")
         return Subscription(self, name, self.ring.last if after is None else after, linger, limit)
 
     def close(self) -> None:
         """Refuse what is published from now on, and let readers end once they have read the rest."""
         if not self._closed:
+            self._empty_inbox()
             self._closed = True
             self._append = self._refuse
             self._closing.set()
@@ -130,7 +136,7 @@ class EventBus:
     def attach(self, reader: Subscription) -> None:
         """Count `reader` among the bus's readers, and take what threads have published so far."""
         if self._call_soon is None:
-            self._call_soon = _thread_scheduler()
+            self._call_soon = thread_scheduler()
             self._empty_inbox()
         self._readers.append(reader)
 
@@ -159,12 +165,3 @@ class EventBus:
     def _empty_inbox(self) -> None:
         while self._inbox:
             self.publish(self._inbox.popleft())
-
-
-def _thread_scheduler() -> Callable[[Callable[[], None]], object]:
-    """Return the running event loop's way to call a function in it from another thread, without waiting."""
-    token = current_token().native_token
-    if isinstance(token, asyncio.AbstractEventLoop):
-        return token.call_soon_threadsafe
-    run_sync_soon: Callable[[Callable[[], None]], object] = token.run_sync_soon  # type: ignore[attr-defined]
-    return run_sync_soon

@@ -1,6 +1,7 @@
 """Latency distributions that can be merged, which averages of percentiles cannot."""
 
 import math
+import sys
 from collections.abc import Iterable
 from typing import Final
 
@@ -10,6 +11,8 @@ ACCURACY: Final = 0.01
 _GROWTH: Final = (1 + ACCURACY) / (1 - ACCURACY)
 _PER_LOG: Final = 1 / math.log(_GROWTH)
 _SMALLEST: Final = 1e-7
+_LARGEST: Final = sys.float_info.max
+_MIDDLE: Final = math.log(2 / (_GROWTH + 1))
 
 
 class Histogram:
@@ -27,8 +30,10 @@ class Histogram:
         self.maximum = 0.0
 
     def record(self, seconds: float) -> None:
-        """Count one duration; one below 100 ns counts as 100 ns."""
+        """Count one duration; one below 100 ns counts as 100 ns, an infinite one as the largest there is."""
         value = seconds if seconds > _SMALLEST else _SMALLEST
+        if value > _LARGEST:
+            value = seconds = _LARGEST
         bucket = math.ceil(math.log(value) * _PER_LOG)
         self._buckets[bucket] = self._buckets.get(bucket, 0) + 1
         self.count += 1
@@ -59,4 +64,5 @@ class Histogram:
         return found
 
     def _value(self, bucket: int) -> float:
-        return min(2 * _GROWTH**bucket / (_GROWTH + 1), self.maximum)
+        exponent = min(bucket / _PER_LOG + _MIDDLE, math.log(_LARGEST))
+        return min(math.exp(exponent), self.maximum)

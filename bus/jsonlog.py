@@ -1,6 +1,7 @@
 """The structlog sink: one line of JSON for each event."""
 
 import os
+import select
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,19 +25,27 @@ class JsonLogSink:
 
     :param name: what statistics call the sink
     :param boot: the bus's, for event ids
-    :param destination: where lines go; closed with the sink unless it is standard output
+    :param destination: where lines go; closed with the sink
     """
 
     def __init__(self, name: str, boot: str, destination: BinaryIO, processors: Sequence[Processor] = ()) -> None:
         self.name = name
         self._boot = boot
         self._destination = destination
+        # Below a buffer, if there is one: a thread that hangs in a write would hold its lock, which Python takes
+        # when it exits.
+        self._raw: Any = getattr(destination, "raw", destination)
+        self._torn = False
         self._processors = tuple(processors)
         self._render = structlog.processors.JSONRenderer(serializer=_serialize)
 
     @classmethod
     def to_stdout(cls, boot: str, processors: Sequence[Processor] = ()) -> Self:
-        return cls("stdout", boot, sys.stdout.buffer, processors)
+        """Write to the process's standard output.
+
+        :raises OSError: it is closed, or is not a file
+        """
+        return cls("stdout", boot, os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0), processors)
 
     @classmethod
     def to_file(cls, path: Path, boot: str, processors: Sequence[Processor] = ()) -> Self:
@@ -54,8 +63,7 @@ class JsonLogSink:
         return len(events)
 
     def close(self) -> None:
-        if self._destination is not sys.stdout.buffer:
-            self._destination.close()
+        self._destination.close()
 
     def _run_chain(self, entries: list[Entry]) -> bytes:
         lines: list[str] = []
@@ -72,10 +80,15 @@ class JsonLogSink:
         return "".join(line + "\n" for line in lines).encode()
 
     def _write_whole(self, data: bytes) -> None:
-        rest = memoryview(data)
+        # What a failed write left behind is no line: the next one begins on a line of its own.
+        rest = memoryview(b"\n" + data if self._torn else data)
         while rest:
-            rest = rest[self._destination.write(rest) :]
-        self._destination.flush()
+            written = self._raw.write(rest)
+            if written is None:  # somebody who shares the descriptor has made it non-blocking
+                select.select([], [self._raw], [])
+            else:
+                rest = rest[written:]
+                self._torn = bool(rest)
 
 
 def _serialize(value: object, **_: object) -> str:

@@ -1,16 +1,19 @@
 """Where events go to be kept: a sink, and the runner that feeds it."""
 
 import logging
-from collections import deque
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, TypeVar
 
 import anyio
-from anyio import to_thread
 
 from .event import Event
 from .eventbus import EventBus
-from .subscription import SubscriptionStatistics
+from .subscription import Subscription, SubscriptionStatistics
+from .worker import Worker
+
+T = TypeVar("T")
 
 WhenFull: TypeAlias = Literal["drop", "block"]
 
@@ -53,30 +56,27 @@ class SinkStatistics:
 
 
 class SinkRunner:
-    """Feeds one sink from a bus, in batches, off the event loop.
+    """Feeds one sink from a bus, in batches, in a thread of its own.
 
     What the sink is too slow for waits in a bounded hold. When that is full, `drop` loses the newest events
     and keeps memory at the bound; `block` stops reading, so that the ring is the buffer and what it evicts in
     the meantime is missed. Publishing waits for neither.
 
     :param hold: events to hold at the most
+    :param batch: events to write at once at the most
     """
 
     def __init__(
-        self,
-        bus: EventBus,
-        sink: Sink,
-        *,
-        hold: int = 10_000,
-        when_full: WhenFull = "drop",
-        batch: int = 1_000,
+        self, bus: EventBus, sink: Sink, *, hold: int = 10_000, when_full: WhenFull = "drop", batch: int = 1_000
     ) -> None:
-        self._subscription = bus.subscribe(linger=_LINGER, limit=batch, name=f"sink:{sink.name}")
+        self._subscription = bus.subscribe(limit=batch, name=f"sink:{sink.name}")
         self._sink = sink
+        self._worker = Worker(f"reqscope {sink.name}")
+        self._batch = batch
         self._capacity = max(hold, batch)
         self._when_full = when_full
-        self._hold: deque[list[Event]] = deque()
-        self._held = 0
+        self._hold: list[Event] = []
+        self._writing = 0
         self._written = 0
         self._lost = 0
         self._failing = False
@@ -87,71 +87,86 @@ class SinkRunner:
     async def run(self) -> None:
         """Feed the sink until the bus is closed and everything is written, then close it.
 
-        If cancelled, what is held is counted as lost. A write that hangs in its thread is abandoned.
+        If cancelled, what is held is counted as lost, and a write that hangs is abandoned.
         """
+        self._worker.start()
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._write_all)
                 async with self._subscription as subscription:
-                    async for batch in subscription:
-                        await self._take(batch.events)
+                    await self._read_all(subscription)
                 self._ended = True
                 self._notify()
+            await self._call(self._sink.close, "cannot be closed")
         finally:
-            if self._held:
-                logger.warning("log sink %s: %d events were not written before the end", self._sink.name, self._held)
-            self._lost += self._held
-            self._held = 0
-            self._hold.clear()
-            self._sink.close()
+            if unwritten := self._held:
+                logger.warning("log sink %s: %d events were not written before the end", self._sink.name, unwritten)
+                self._lost += unwritten
+                self._writing = 0
+                self._hold.clear()
+            self._worker.stop()
 
-    async def _take(self, events: list[Event]) -> None:
-        while self._when_full == "block" and self._held and self._held + len(events) > self._capacity:
-            await self._changed.wait()
-        room = self._capacity - self._held
-        if len(events) > room:
-            self._lost += len(events) - room
-            events = events[:room]
-            await self._warn("does not keep up, so events are dropped")
-        if events:
-            self._hold.append(events)
-            self._held += len(events)
+    @property
+    def _held(self) -> int:
+        return self._writing + len(self._hold)
+
+    async def _read_all(self, subscription: Subscription) -> None:
+        while True:
+            while self._when_full == "block" and self._held + self._batch > self._capacity:
+                await self._changed.wait()
+            try:
+                batch = await subscription.receive()
+            except anyio.EndOfStream:
+                return
+            taken = batch.events[: self._capacity - self._held]
+            self._hold += taken
             self._notify()
+            if dropped := len(batch.events) - len(taken):
+                self._lost += dropped
+                self._warn("does not keep up, so events are dropped")
 
     async def _write_all(self) -> None:
         while self._hold or not self._ended:
-            if self._hold:
-                await self._write_first()
-            else:
+            if not self._hold:
                 await self._changed.wait()
+                continue
+            await self._write_batch()
+            # Many small writes cost more than one: what comes soon after one shares the next.
+            with anyio.move_on_after(_LINGER):
+                while len(self._hold) < self._batch and not self._ended:
+                    await self._changed.wait()
 
-    async def _write_first(self) -> None:
-        batch, written, problem = self._hold[0], 0, None
-        try:
-            written = await to_thread.run_sync(self._sink.write, batch, abandon_on_cancel=True)
-        except Exception as error:  # a sink may be the user's; whatever it raises stays here
-            problem = f"cannot write: {type(error).__name__}: {error}"
-        self._hold.popleft()
-        self._held -= len(batch)
-        self._written += written
-        self._lost += len(batch) - written
-        self._failing = problem is not None
+    async def _write_batch(self) -> None:
+        batch = self._hold[: self._batch]
+        del self._hold[: self._batch]
+        self._writing = len(batch)
+        written = await self._call(lambda: self._sink.write(batch), "cannot write")
+        self._failing = written is None
+        self._written += written or 0
+        self._lost += len(batch) - (written or 0)
+        self._writing = 0
         self._notify()
-        if problem is not None:
-            await self._warn(problem)
+
+    async def _call(self, function: Callable[[], T], otherwise: str) -> T | None:
+        """Call the sink. Whatever it raises stays here: it may be the user's."""
+        try:
+            return await self._worker.call(function)
+        except Exception as error:
+            self._warn(f"{otherwise}: {type(error).__name__}: {error}")
+            return None
 
     def _notify(self) -> None:
         changed, self._changed = self._changed, anyio.Event()
         changed.set()
 
-    async def _warn(self, problem: str) -> None:
+    def _warn(self, problem: str) -> None:
         now = anyio.current_time()
-        if now - self._warned_at < _WARN_EVERY:
-            return
-        self._warned_at = now
-        message = f"log sink {self._sink.name} {problem}; {self._lost} events lost so far"
-        # In a thread, because whoever reads our standard error may be as stuck as the sink is.
-        await to_thread.run_sync(logger.warning, message, abandon_on_cancel=True)
+        if now - self._warned_at >= _WARN_EVERY:
+            self._warned_at = now
+            # In a thread, because whoever reads our standard error may be as stuck as the sink is.
+            threading.Thread(
+                target=logger.warning, args=("log sink %s %s", self._sink.name, problem), daemon=True
+            ).start()
 
     def statistics(self) -> SinkStatistics:
         return SinkStatistics(

@@ -83,6 +83,7 @@ class Stats:
     def snapshot(self, after: int = 0) -> Snapshot:
         """Return the totals as of this moment, and the seconds later than `after` (seconds since the epoch)."""
         self._catch_up()
+        self._forget_old()
         total = _Bucket(0)
         total.merge(self._total)
         for second in self._seconds:
@@ -101,12 +102,16 @@ class Stats:
                 self.count(self._subscription.receive_nowait().events)
 
     def _current(self) -> "_Bucket":
-        now = int(self._clock())
+        now = self._forget_old()
         if not self._seconds or self._seconds[-1].time < now:
             self._seconds.append(_Bucket(now))
-            while self._seconds[0].time <= now - WINDOW:
-                self._total.merge(self._seconds.popleft())
         return self._seconds[-1]
+
+    def _forget_old(self) -> int:
+        now = int(self._clock())
+        while self._seconds and self._seconds[0].time <= now - WINDOW:
+            self._total.merge(self._seconds.popleft())
+        return now
 
 
 class _Bucket:

@@ -2,8 +2,6 @@
 
 import os
 import sys
-import threading
-import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -161,18 +159,7 @@ def _launch(
         )
     except OSError as error:
         _fail(f"cannot write to the log file {settings.log_file}: {error.strerror}; name another with --log-file")
-    _leave(launcher.run())
-
-
-def _leave(status: int) -> NoReturn:
-    """Exit, although a write may hang for ever in a thread that Python would wait for."""
-    deadline = time.monotonic() + 0.5
-    others = [each for each in threading.enumerate() if each is not threading.current_thread() and not each.daemon]
-    for thread in others:
-        thread.join(max(0.0, deadline - time.monotonic()))
-    if any(thread.is_alive() for thread in others):
-        os._exit(status)
-    sys.exit(status)
+    sys.exit(launcher.run())
 
 
 def _announcer(ingest: bool) -> Callable[[str, str], None]:
