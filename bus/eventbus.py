@@ -104,6 +104,16 @@ class EventBus:
             raise ValueError("the limit of a batch must be positive")
         return Subscription(self, name, self.ring.last if after is None else after, linger, limit)
 
+    def open(self) -> None:
+        """Take events again after `close`, in whatever event loop is running now."""
+        if self._closed:
+            self._closed = False
+            self._append = self.ring.append
+            self._closing = anyio.Event()
+            self._news = anyio.Event()
+            self._asleep = False
+            self._call_soon = None
+
     def close(self) -> None:
         """Refuse what is published from now on, and let readers end once they have read the rest."""
         if not self._closed:
@@ -135,9 +145,8 @@ class EventBus:
 
     def attach(self, reader: Subscription) -> None:
         """Count `reader` among the bus's readers, and take what threads have published so far."""
-        if self._call_soon is None:
-            self._call_soon = thread_scheduler()
-            self._empty_inbox()
+        self._call_soon = thread_scheduler()
+        self._empty_inbox()
         self._readers.append(reader)
 
     def detach(self, reader: Subscription) -> None:

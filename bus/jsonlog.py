@@ -2,10 +2,9 @@
 
 import os
 import select
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Final, Self
 
 import msgspec
 import structlog
@@ -14,6 +13,8 @@ from structlog.typing import Processor
 from .encoding import encode, encode_lines
 from .event import Event
 from .schema import Entry, view
+
+_STDOUT: Final = 1
 
 
 class JsonLogSink:
@@ -41,11 +42,11 @@ class JsonLogSink:
 
     @classmethod
     def to_stdout(cls, boot: str, processors: Sequence[Processor] = ()) -> Self:
-        """Write to the process's standard output.
+        """Write to the process's standard output, whatever `sys.stdout` is at the moment.
 
-        :raises OSError: it is closed, or is not a file
+        :raises OSError: the process has none
         """
-        return cls("stdout", boot, os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0), processors)
+        return cls("stdout", boot, os.fdopen(os.dup(_STDOUT), "wb", buffering=0), processors)
 
     @classmethod
     def to_file(cls, path: Path, boot: str, processors: Sequence[Processor] = ()) -> Self:

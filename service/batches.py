@@ -16,7 +16,7 @@ MAX_RECORDS: Final = 10_000
 MAX_DEPTH: Final = 64
 _MAX_ERRORS: Final = 10
 
-_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|$)', re.DOTALL)
 _BRACKET: Final = re.compile(rb"[\[\]{}]")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -113,7 +113,7 @@ def read_batch(body: bytes, content_type: str, client: str) -> Batch:
 def _split(body: bytes, content_type: str) -> Sequence[bytes]:
     first = body.lstrip()[:1]
     if first != b"[":
-        return [body] if content_type == "application/json" else body.split(b"\n")
+        return [body] if content_type == "application/json" else body.removesuffix(b"\n").split(b"\n")
     try:
         return [bytes(piece) for piece in _array.decode(body)]
     except RecursionError:
@@ -147,7 +147,7 @@ def _explain(piece: bytes, error: Exception) -> str:
     if isinstance(error, msgspec.ValidationError):
         return _printable(str(error))
     try:  # the standard library says where and why, in better words
-        json.loads(piece, parse_constant=_refuse_constant)
+        json.loads(piece.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as better:
         return _printable(f"not JSON: {better}")
     return "not JSON: a string has half of a surrogate pair"

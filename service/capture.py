@@ -7,15 +7,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from starlette.routing import Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reqscope.bus import Event, EventBus
 
 from .redaction import Redaction
+from .routes import below_root, route_template
 
 DISCONNECTED: Final = "client_disconnected"
 _CLIENT_CLOSED_REQUEST: Final = 499
+_SERVER_ERROR: Final = 500
+"""What servers answer in the place of an application that raised, or returned without an answer."""
 
 logger = logging.getLogger(__name__)
 
@@ -86,9 +88,7 @@ class CaptureMiddleware:
         return CaptureStatistics(self._in_flight, self._ignored, self._faults)
 
     def _ignores(self, scope: Scope) -> bool:
-        path, root = scope["path"], scope.get("root_path", "")
-        if root and path.startswith(root):
-            path = path[len(root) :]
+        path = below_root(scope)
         ignored = any(path == prefix or path.startswith(prefix + "/") for prefix in self._ignored_prefixes)
         self._ignored += ignored
         return ignored
@@ -181,7 +181,7 @@ class _Exchange:
             method=scope["method"],
             path=scope["path"],
             query=capture.redaction.query(scope["query_string"]),
-            route=self._route(),
+            route=route_template(scope, self._root),
             status=self._status,
             client=client[0] if client else "",
             scheme=scope.get("scheme", "http"),
@@ -195,6 +195,8 @@ class _Exchange:
         )
         if error is not None or self._disconnected:
             self._blame(event, error)
+        elif not event.status:
+            event.status = _SERVER_ERROR
         self._event = event
         capture.bus.publish(event)
         return event
@@ -205,14 +207,4 @@ class _Exchange:
         elif error is not None:
             event.error = type(error).__qualname__
             if not event.status and isinstance(error, Exception):
-                event.status = 500  # what the server answers in the application's place
-
-    def _route(self) -> str | None:
-        """The template that matched, with the prefixes of the mounts above it."""
-        route = self._scope.get("route")
-        if route is None:
-            return None
-        prefix = self._scope.get("root_path", "")[len(self._root) :]
-        if isinstance(route, Mount):  # an application below it that has no routes of its own
-            return f"{prefix}/{{path}}"
-        return f"{prefix}{route.path}"
+                event.status = _SERVER_ERROR

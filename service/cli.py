@@ -125,7 +125,10 @@ def _settings(given: dict[str, Any]) -> Settings:
     try:
         settings = Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        _fail("\n".join(_explain(str(each["loc"][0]), each["msg"], each["input"]) for each in error.errors()), status=2)
+        _fail(
+            "\n".join(_explain(str(each["loc"][0]), given, each["msg"], each["input"]) for each in error.errors()),
+            status=2,
+        )
     if not settings.is_loopback and not settings.insecure:
         _fail(
             f"refusing to listen on {settings.host}: the panel shows every request and asks nobody who they are.\n"
@@ -195,9 +198,9 @@ def _origin(name: str) -> str:
     return next((variable for variable in Settings.variables(name) if variable in os.environ), "default")
 
 
-def _explain(location: str, message: str, value: object) -> str:
+def _explain(location: str, given: dict[str, Any], message: str, value: object) -> str:
     name = Settings.named(location)
-    where = f"--{name.replace('_', '-')}" if location == name else f"${location}"
+    where = f"${_origin(name)}" if given.get(name) is None else f"--{name.replace('_', '-')}"
     return f"{where}: {message[0].lower()}{message[1:]}, not {value!r}"
 
 

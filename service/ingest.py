@@ -16,6 +16,7 @@ from .batches import BatchError, read_batch
 from .capture import DISCONNECTED
 from .problems import PROBLEM, problem, respond
 from .redaction import Redaction
+from .routes import below_root
 
 MAX_BODY: Final = 1 << 20
 MAX_BATCH: Final = 8 << 20
@@ -46,7 +47,7 @@ class DataPlane:
         self._routes = {"/log": self._log, "/events": self._events}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        route = self._routes.get(scope["path"]) if scope["type"] == "http" else None
+        route = self._routes.get(below_root(scope)) if scope["type"] == "http" else None
         if route is None:
             await self._app(scope, receive, send)
             return
@@ -131,7 +132,7 @@ class _Post:
             method=scope["method"],
             path=scope["path"],
             query=self._redaction.query(scope["query_string"]),
-            route=scope["path"],
+            route=below_root(scope),
             status=status,
             client=self.client,
             scheme=scope.get("scheme", "http"),

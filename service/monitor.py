@@ -11,6 +11,7 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.routing import Mount
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from reqscope.bus import EventBus
 
@@ -44,7 +45,7 @@ class Monitor:
         self._capture: CaptureMiddleware | None = None
         self._control = ControlPlane(self._pipeline, self._capture_statistics)
         app.add_middleware(self._middleware, path=path)
-        app.router.routes.insert(0, Mount(path, self._control.app, name="reqscope"))
+        app.router.routes.insert(0, Mount(path, _rooted(self._control.app), name="reqscope"))
         self._chain_lifespan(app)
 
     @property
@@ -80,6 +81,22 @@ class Monitor:
                     yield state
 
         app.router.lifespan_context = lifespan
+
+
+def _rooted(app: ASGIApp) -> ASGIApp:
+    """Give `app`, mounted somewhere, paths that begin with the root path, as ASGI has it.
+
+    Below an application that was told of a root path which its proxy takes off, they do not, and a mount
+    finds none of its routes.
+    """
+
+    async def rooted(scope: Scope, receive: Receive, send: Send) -> None:
+        outer = scope.get("app_root_path", "")
+        if outer and not scope["path"].startswith(scope["root_path"]):
+            scope = {**scope, "path": outer + scope["path"]}
+        await app(scope, receive, send)
+
+    return rooted
 
 
 def _quiet(settings: Settings) -> Settings:

@@ -1,7 +1,6 @@
 """The bus and its readers, run as one."""
 
 import logging
-import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import TypeAlias
@@ -24,6 +23,8 @@ _DRAIN = 1.5
 class Pipeline:
     """A bus with statistics and log sinks as the settings ask for.
 
+    It may run more than once, one time after another, as an application in a test does.
+
     :raises OSError: the log file cannot be opened for writing
     """
 
@@ -32,13 +33,18 @@ class Pipeline:
         self.bus = EventBus(settings.capacity, settings.max_bytes, settings.max_age)
         self.stats = Stats(self.bus)
         self.redaction = Redaction(settings.redact)
-        self.sinks = [
-            SinkRunner(self.bus, sink, when_full=settings.log_when_full) for sink in _sinks(settings, self.bus.boot)
-        ]
+        self.sinks: list[SinkRunner] = []
+        """Those of the present run, or of the last."""
+        for sink in self._new_sinks():  # now, so that a log that cannot be written is an error before anything runs
+            sink.close()
 
     @asynccontextmanager
     async def running(self, *readers: Reader) -> AsyncGenerator[None]:
         """Run statistics, sinks and other `readers` inside the block; at its end close the bus and drain them."""
+        self.bus.open()
+        self.sinks[:] = [
+            SinkRunner(self.bus, sink, when_full=self.settings.log_when_full) for sink in self._new_sinks()
+        ]
         async with anyio.create_task_group() as tasks:
             for run in (self.stats.run, *(sink.run for sink in self.sinks), *readers):
                 tasks.start_soon(_guard, run)
@@ -48,6 +54,17 @@ class Pipeline:
                 self.bus.close()
                 tasks.cancel_scope.deadline = anyio.current_time() + _DRAIN
 
+    def _new_sinks(self) -> list[Sink]:
+        log, sinks = self.settings.log, list[Sink]()
+        if log in ("stdout", "both"):
+            try:
+                sinks.append(JsonLogSink.to_stdout(self.bus.boot))
+            except OSError:
+                logger.warning("there is no standard output, so no log lines go there")
+        if log in ("file", "both"):
+            sinks.append(JsonLogSink.to_file(self.settings.log_file, self.bus.boot))
+        return sinks
+
 
 async def _guard(run: Reader) -> None:
     """One reader that fails ends alone: neither the application nor another reader hears of it."""
@@ -55,12 +72,3 @@ async def _guard(run: Reader) -> None:
         await run()
     except Exception:
         logger.exception("a reader of the bus failed and is switched off: %r", run)
-
-
-def _sinks(settings: Settings, boot: str) -> list[Sink]:
-    sinks: list[Sink] = []
-    if settings.log in ("stdout", "both") and not sys.stdout.closed:
-        sinks.append(JsonLogSink.to_stdout(boot))
-    if settings.log in ("file", "both"):
-        sinks.append(JsonLogSink.to_file(settings.log_file, boot))
-    return sinks

@@ -24,6 +24,8 @@ def listen(host: str, port: int, flag: str, *, auto: bool = False) -> socket.soc
     for candidate in range(port, last):
         try:
             return _bind(host, candidate)
+        except UnicodeError:
+            raise PortError(f"cannot listen on {host}: that is not the name of a host") from None
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise PortError(f"cannot listen on {host} port {candidate}: {error.strerror}") from None

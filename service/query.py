@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import APIRouter, HTTPException, Query, Request
 from starlette.responses import Response
 
 from reqscope.bus import Event, EventBus, Filter, FilterError
@@ -14,6 +14,7 @@ from reqscope.bus.schema import Detail, Summary, view
 from .pipeline import Pipeline
 
 MAX_LIMIT: Final = 1_000
+_WRITES: Final = ["POST", "PUT", "PATCH", "DELETE"]
 
 Statistics = Callable[[], dict[str, Any]]
 
@@ -72,6 +73,13 @@ def query_router(pipeline: Pipeline, more: Statistics) -> APIRouter:
                 "statistics": asdict(pipeline.stats.snapshot()),
             }
         )
+
+    @router.api_route("/api/{rest:path}", methods=["GET", "HEAD", *_WRITES], include_in_schema=False)
+    async def nothing(request: Request, rest: str) -> Response:
+        # Here, because what no route takes goes on to Gradio, whose answers are of another kind.
+        if request.method in _WRITES:
+            raise HTTPException(405, f"/api/{rest} is for reading: GET", {"allow": "GET"})
+        raise HTTPException(404, f"there is no /api/{rest}; there are /api/events, /api/events/{{id}} and /api/stats")
 
     @router.get("/livez", summary="The event loop turns")
     async def livez() -> Response:

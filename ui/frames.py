@@ -12,7 +12,7 @@ MAX_ROWS: Final = 500
 """Rows in a frame. Of a faster stream the newest are shown, and it is said how many are not."""
 
 _TEXT: Final = 300
-"""Characters of a path or a body that a row shows; the detail has them all."""
+"""Characters of a text that a row shows; the detail has them all."""
 
 
 class Frame(NamedTuple):
@@ -108,15 +108,15 @@ def _row(event: Event) -> tuple[object, ...]:
         event.seq,
         event.time // 1_000_000,
         event.kind,
-        event.method,
+        event.method[:_TEXT],
         event.path[:_TEXT],
         event.query[:_TEXT].decode("latin-1"),
         event.status,
         None if event.total is None else round(event.total * 1_000, 3),
         event.response_size,
-        event.client,
-        event.route,
-        event.error,
+        event.client[:_TEXT],
+        event.route and event.route[:_TEXT],
+        event.error and event.error[:_TEXT],
         event.body[:_TEXT].decode("utf-8", "replace"),
     )
 

@@ -76,6 +76,7 @@ class LiveFeed:
 
     async def run(self) -> None:
         """Wake pages until the bus is closed."""
+        self._closing = False
         async with self._bus.subscribe(linger=FRAME_INTERVAL, name="panel") as subscription:
             async for batch in subscription:
                 await self._wake_all(batch)

@@ -1,9 +1,11 @@
 """The Gradio page: one generator, one component, and the settings without which a live page does not stay alive."""
 
+import asyncio
 import os
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 # Read when Gradio is imported, and anything but "True" means no. Nothing about a user's traffic leaves the machine.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -17,6 +19,8 @@ from reqscope.bus.schema import Detail, view
 
 from .frames import Frames
 from .live import HEARTBEAT, LiveFeed
+
+T = TypeVar("T")
 
 _SCRIPTS: Final = ("vendor/uPlot.iife.min.js", "table.js", "charts.js", "detail.js", "connection.js", "page.js")
 _STYLES: Final = ("vendor/uPlot.min.css", "panel.css")
@@ -37,8 +41,7 @@ class Panel:
         self._bus = bus
         self._frames = Frames(bus, stats, sinks)
         self._feed = LiveFeed(bus, self._frames)
-        self._mounted: Any = None
-        self._blocks = self._build()
+        self._blocks = _in_event_loop(self._build)
 
     @property
     def viewers(self) -> int:
@@ -57,12 +60,15 @@ class Panel:
         """Wait until no page is open any more."""
         await self._feed.wait_empty()
 
-    def mount(self, app: FastAPI, path: str = "/") -> None:
-        """Add the page to `app`, whose lifespan must run: Gradio's queue starts there."""
+    def mount(self, app: FastAPI) -> None:
+        """Show the page at the root of `app`, whose lifespan must run: Gradio's queue starts there."""
+        _in_event_loop(lambda: self._mount(app))
+
+    def _mount(self, app: FastAPI) -> None:
         gr.mount_gradio_app(
             app,
             self._blocks,
-            path=path,
+            path="/",
             css="".join(_asset(name) for name in _STYLES),
             run_history=False,
             footer_links=[],
@@ -73,10 +79,9 @@ class Panel:
             mcp_server=False,
             pwa=False,
         )
-        route = "" if path == "/" else path
-        self._mounted = next(each.app for each in app.routes if getattr(each, "path", None) == route)  # type: ignore[attr-defined]
+        mounted: Any = next(route for route in app.routes if getattr(route, "path", None) == "")
         # An unauthenticated GET would otherwise run the start-up events again, and Gradio lose track of its streams.
-        self._mounted.startup_events_triggered = True
+        mounted.app.startup_events_triggered = True
 
     def _build(self) -> gr.Blocks:
         # Gradio marks what the page may call, and a bound method cannot be marked.
@@ -156,6 +161,19 @@ class Panel:
     def _unsent(self, session: str) -> int:
         messages = _queue_of(self._blocks).pending_messages_per_session.get(session)
         return 0 if messages is None else messages.qsize()
+
+
+def _in_event_loop(function: Callable[[], T]) -> T:
+    """Call `function` in a running event loop, in a thread of its own.
+
+    Where none runs, Gradio makes loops that it never closes, and sets one of them as the thread's.
+    """
+
+    async def call() -> T:
+        return function()
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, call()).result()
 
 
 def _queue_of(blocks: gr.Blocks) -> Any:
