@@ -2,9 +2,8 @@
 
 import logging
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, TypeVar
+from typing import Literal, Protocol, TypeAlias
 
 import anyio
 
@@ -12,8 +11,6 @@ from .event import Event
 from .eventbus import EventBus
 from .subscription import Subscription, SubscriptionStatistics
 from .worker import Worker
-
-T = TypeVar("T")
 
 WhenFull: TypeAlias = Literal["drop", "block"]
 
@@ -97,14 +94,15 @@ class SinkRunner:
                     await self._read_all(subscription)
                 self._ended = True
                 self._notify()
-            await self._call(self._sink.close, "cannot be closed")
         finally:
             if unwritten := self._held:
                 logger.warning("log sink %s: %d events were not written before the end", self._sink.name, unwritten)
                 self._lost += unwritten
                 self._writing = 0
                 self._hold.clear()
+            closing = self._worker.post(self._close)
             self._worker.stop()
+        await closing.outcome()
 
     @property
     def _held(self) -> int:
@@ -140,20 +138,22 @@ class SinkRunner:
         batch = self._hold[: self._batch]
         del self._hold[: self._batch]
         self._writing = len(batch)
-        written = await self._call(lambda: self._sink.write(batch), "cannot write")
-        self._failing = written is None
-        self._written += written or 0
-        self._lost += len(batch) - (written or 0)
+        written, self._failing = 0, True
+        try:
+            written = await self._worker.call(self._sink.write, batch)
+            self._failing = False
+        except Exception as error:  # a sink may be the user's; whatever it raises stays here
+            self._warn(f"cannot write: {type(error).__name__}: {error}")
+        self._written += written
+        self._lost += len(batch) - written
         self._writing = 0
         self._notify()
 
-    async def _call(self, function: Callable[[], T], otherwise: str) -> T | None:
-        """Call the sink. Whatever it raises stays here: it may be the user's."""
+    def _close(self) -> None:
         try:
-            return await self._worker.call(function)
+            self._sink.close()
         except Exception as error:
-            self._warn(f"{otherwise}: {type(error).__name__}: {error}")
-            return None
+            logger.warning("log sink %s cannot be closed: %s: %s", self._sink.name, type(error).__name__, error)
 
     def _notify(self) -> None:
         changed, self._changed = self._changed, anyio.Event()

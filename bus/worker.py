@@ -34,38 +34,46 @@ class Worker:
         """Let the thread end when it has made the calls it was given."""
         self._calls.put(None)
 
+    def post(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> "Call[T]":
+        """Make a call after those that were asked for before, without waiting for it."""
+        call = Call(lambda: function(*args, **kwargs))
+        self._calls.put(call.make)
+        return call
+
     async def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Return what the function returns, or raise what it raises.
 
         If cancelled, the call is abandoned: it is made all the same, and nobody hears how it went.
         """
-        call = _Call(lambda: function(*args, **kwargs), thread_scheduler())
-        self._calls.put(call.make)
-        await call.done.wait()
-        return call.outcome()
+        return await self.post(function, *args, **kwargs).outcome()
 
     def _run(self) -> None:
         while (call := self._calls.get()) is not None:
             call()
 
 
-class _Call(Generic[T]):
-    def __init__(self, function: Callable[[], T], call_soon: Callable[[Callable[[], None]], object]) -> None:
-        self.done = anyio.Event()
+class Call(Generic[T]):
+    """A call on its way. Made by `Worker.post`, in the event loop that will ask for its outcome."""
+
+    def __init__(self, function: Callable[[], T]) -> None:
         self._function = function
-        self._call_soon = call_soon
+        self._call_soon = thread_scheduler()
+        self._done = anyio.Event()
         self._results: list[T] = []
         self._error: BaseException | None = None
 
     def make(self) -> None:
+        """Make the call, in the worker's thread."""
         try:
             self._results.append(self._function())
         except BaseException as error:
             self._error = error
         with suppress(RuntimeError):  # the event loop is gone, and whoever waited with it
-            self._call_soon(self.done.set)
+            self._call_soon(self._done.set)
 
-    def outcome(self) -> T:
+    async def outcome(self) -> T:
+        """Wait until the call was made, and return what it returned or raise what it raised."""
+        await self._done.wait()
         if self._error is not None:
             raise self._error
         return self._results[0]
