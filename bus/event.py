@@ -70,4 +70,9 @@ class Event(msgspec.Struct, kw_only=True, gc=False):
         """Return the bytes this event holds, near enough to bound memory by."""
         headers = self.request_headers + self.response_headers
         text = len(b"".join(chain.from_iterable(headers)))
-        return OVERHEAD + _PER_HEADER * len(headers) + text + len(self.body) + len(self.path) + len(self.query)
+        strings = _size(self.path) + _size(self.route or "") + _size(self.error or "")
+        return OVERHEAD + _PER_HEADER * len(headers) + text + len(self.body) + len(self.query) + strings
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else 4 * len(text)

@@ -21,7 +21,7 @@ class BusStatistics:
     ring: RingStatistics
     readers: tuple[SubscriptionStatistics, ...]
     refused: int
-    """Events offered after the bus was closed, and so not published."""
+    """Events that were not published, because the bus was closed, or threads were too far ahead of it."""
 
 
 class EventBus:
@@ -68,10 +68,10 @@ class EventBus:
     def publish_from_thread(self, event: Event) -> None:
         """Put `event` on the bus from any thread, without waiting for it to get there.
 
-        Events from one thread keep their order. Those published before the bus has its first reader are held
-        until then.
+        Events from one thread keep their order. Those published before the bus has its first reader wait for it.
+        More than the ring would keep are not taken, which is counted.
         """
-        if self._closed:
+        if self._closed or len(self._inbox) >= self.ring.capacity:
             self._refused += 1
             return
         self._inbox.append(event)
@@ -130,7 +130,7 @@ class EventBus:
     def find(self, event_id: str) -> Event | None:
         """Return the event of that name, or None if it is not, or no longer, in the ring."""
         boot, _, seq = event_id.partition("-")
-        known = boot == self.boot and seq.isascii() and seq.isdecimal() and len(seq) < 20
+        known = boot == self.boot and seq.isascii() and seq.isdecimal() and len(seq) < 20 and str(int(seq)) == seq
         return self.ring.get(int(seq)) if known else None
 
     def statistics(self) -> BusStatistics:

@@ -117,7 +117,7 @@ def _path(value: str, position: int) -> Predicate:
 
 
 def _method(value: str, position: int) -> Predicate:
-    methods = frozenset(value.upper().split(","))
+    methods = frozenset(value.upper().split(",")) - {""}
     return lambda event: event.method in methods
 
 

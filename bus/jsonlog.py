@@ -86,7 +86,9 @@ class JsonLogSink:
         while rest:
             written = self._raw.write(rest)
             if written is None:  # somebody who shares the descriptor has made it non-blocking
-                select.select([], [self._raw], [])
+                poll = select.poll()
+                poll.register(self._raw, select.POLLOUT)
+                poll.poll()
             else:
                 rest = rest[written:]
                 self._torn = bool(rest)

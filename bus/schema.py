@@ -70,6 +70,8 @@ class Detail(Entry, kw_only=True, omit_defaults=True, rename=_NAMES, gc=False):
     response_headers: list[tuple[str, str]] = []
 
 
+_CLIENT_CLOSED_REQUEST: Final = 499
+
 View = TypeVar("View", Summary, Entry, Detail)
 
 
@@ -107,7 +109,7 @@ def view(event: Event, boot: str, as_type: type[View]) -> View:
 
 def level(event: Event) -> str:
     """Return `error` for what failed here, `warning` for what the client did wrong, `info` for the rest."""
-    if event.status >= 500 or event.error:
+    if event.status >= 500 or (event.error and event.status != _CLIENT_CLOSED_REQUEST):
         return "error"
     return "warning" if event.status >= 400 else "info"
 

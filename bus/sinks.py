@@ -1,7 +1,7 @@
 """Where events go to be kept: a sink, and the runner that feeds it."""
 
 import logging
-import threading
+import select
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 _LINGER = 0.05
 _WARN_EVERY = 10.0
+_STDERR = 2
 
 
 class Sink(Protocol):
@@ -96,7 +97,7 @@ class SinkRunner:
                 self._notify()
         finally:
             if unwritten := self._held:
-                logger.warning("log sink %s: %d events were not written before the end", self._sink.name, unwritten)
+                self._say(f"could not write {unwritten} events before the end")
                 self._lost += unwritten
                 self._writing = 0
                 self._hold.clear()
@@ -138,22 +139,24 @@ class SinkRunner:
         batch = self._hold[: self._batch]
         del self._hold[: self._batch]
         self._writing = len(batch)
-        written, self._failing = 0, True
+        written, problem = 0, None
         try:
             written = await self._worker.call(self._sink.write, batch)
-            self._failing = False
         except Exception as error:  # a sink may be the user's; whatever it raises stays here
-            self._warn(f"cannot write: {type(error).__name__}: {error}")
+            problem = f"cannot write: {type(error).__name__}: {error}"
+        self._failing = problem is not None
         self._written += written
         self._lost += len(batch) - written
         self._writing = 0
         self._notify()
+        if problem is not None:
+            self._warn(problem)
 
     def _close(self) -> None:
         try:
             self._sink.close()
         except Exception as error:
-            logger.warning("log sink %s cannot be closed: %s: %s", self._sink.name, type(error).__name__, error)
+            self._say(f"cannot be closed: {type(error).__name__}: {error}")
 
     def _notify(self) -> None:
         changed, self._changed = self._changed, anyio.Event()
@@ -163,10 +166,13 @@ class SinkRunner:
         now = anyio.current_time()
         if now - self._warned_at >= _WARN_EVERY:
             self._warned_at = now
-            # In a thread, because whoever reads our standard error may be as stuck as the sink is.
-            threading.Thread(
-                target=logger.warning, args=("log sink %s %s", self._sink.name, problem), daemon=True
-            ).start()
+            self._say(problem)
+
+    def _say(self, problem: str) -> None:
+        # Whoever reads our standard error may be as stuck as the sink is: often they are the same. Then the numbers
+        # must speak for themselves, because a log call that hangs would hold up the event loop, or Python's exit.
+        if _takes_text(_STDERR):
+            logger.warning("log sink %s %s", self._sink.name, problem)
 
     def statistics(self) -> SinkStatistics:
         return SinkStatistics(
@@ -177,3 +183,10 @@ class SinkRunner:
             failing=self._failing,
             reader=self._subscription.statistics(),
         )
+
+
+def _takes_text(descriptor: int) -> bool:
+    """Whether a write of a line would not have to wait, as far as that can be known."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return bool(poll.poll(0))

@@ -16,7 +16,7 @@ Reader: TypeAlias = Callable[[], Coroutine[object, object, None]]
 
 logger = logging.getLogger(__name__)
 
-_DRAIN = 1.5
+_DRAIN = 1.0
 """Seconds that sinks get to write what they hold, once no more can come."""
 
 

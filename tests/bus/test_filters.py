@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from reqscope.bus import Event, Filter, FilterError
@@ -9,6 +9,14 @@ FAST = settings(derandomize=True, deadline=None, max_examples=300)
 
 def passes(text: str, path: str = "/", method: str = "GET", status: int = 200) -> bool:
     return Filter.parse(text)(Event(time=0, path=path, method=method, status=status))
+
+
+def place_of_error(text: str) -> int | None:
+    try:
+        Filter.parse(text)
+    except FilterError as error:
+        return error.position
+    return None
 
 
 @pytest.mark.parametrize("text", ["", " ", " \t\n "])
@@ -93,37 +101,34 @@ def test_a_star_in_a_path_stands_for_anything_and_all_else_for_itself(glob: str,
 
 def glob_matches(glob: str, path: str) -> bool:
     """The meaning of a star, said in the plainest way."""
-    reached = {0}
-    for part in glob:
-        if part == "*":
-            reached = set(range(min(reached), len(path) + 1)) if reached else set()
-        else:
-            reached = {at + 1 for at in reached if path[at : at + 1] == part}
-    return len(path) in reached
+    if not glob:
+        return not path
+    if glob[0] == "*":
+        return any(glob_matches(glob[1:], path[start:]) for start in range(len(path) + 1))
+    return path[:1] == glob[0] and glob_matches(glob[1:], path[1:])
 
 
 @FAST
-@given(st.text("ab*", min_size=1, max_size=9), st.text("ab", max_size=9))
+@given(st.text("ab*", min_size=1, max_size=8), st.text("ab", max_size=8))
 def test_stars_match_what_the_plain_meaning_of_stars_matches(glob: str, path: str) -> None:
     assert passes(f"path:{glob}", path=path) == glob_matches(glob, path)
 
 
-# Any way of matching that tries the stars in combination takes longer than the sun has left; the deadline only
-# keeps it from trying.
-@pytest.mark.timeout(20)
-@pytest.mark.parametrize("glob", ["*a" * 30 + "*b", "a*" * 30 + "b", "*" * 200 + "b", "a" + "*aa" * 50 + "*b*"])
+# Trying the stars in combination would take longer than the sun has left; the deadline only ends the attempt.
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("glob", ["*a" * 30 + "*b", "*" * 200 + "b", "a" + "*aa" * 50 + "*b*"], ids=len)
 def test_no_path_and_no_stars_make_matching_slow(glob: str) -> None:
     assert not passes(f"path:{glob}", path="a" * 20_000)
     assert passes(f"path:{glob}", path="a" * 20_000 + "b")
 
 
-@pytest.mark.timeout(20)
-@pytest.mark.parametrize("text", ["-" * 50_000, "a:" * 20_000, '""' * 20_000, "a.b_" * 20_000, " " * 50_000])
-def test_no_text_makes_parsing_slow(text: str) -> None:
-    try:
-        Filter.parse(text)
-    except FilterError as error:
-        assert 0 <= error.position <= len(text)
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("part", ["-", "a:", '""', "a.b_", " ", '-"'])
+def test_no_text_makes_parsing_slow(part: str) -> None:
+    text = part * 20_000
+    position = place_of_error(text)
+
+    assert position is None or 0 <= position <= len(text)
 
 
 def test_an_event_has_to_pass_every_word() -> None:
@@ -168,21 +173,18 @@ def test_a_field_without_a_value_is_an_error(text: str, position: int) -> None:
 
 @pytest.mark.parametrize(("text", "position"), [("status:404,abc", 11), ("status:404,", 11)])
 def test_the_place_of_a_wrong_status_is_its_own_and_not_that_of_the_first(text: str, position: int) -> None:
-    with pytest.raises(FilterError) as caught:
-        Filter.parse(text)
-
-    assert caught.value.position == position
+    assert place_of_error(text) == position
 
 
 @FAST
 @given(st.text('ab:-"* .,45xsmp\t', max_size=20) | st.text(max_size=20))
 def test_any_text_is_read_or_refused_with_a_place_inside_it(text: str) -> None:
-    try:
-        passing = Filter.parse(text)
-    except FilterError as error:
-        assert 0 <= error.position <= len(text)
+    position = place_of_error(text)
+
+    if position is None:
+        assert passes(text) in (True, False)
     else:
-        assert isinstance(passing(Event(time=0, path="/a", status=404)), bool)
+        assert 0 <= position <= len(text)
 
 
 def test_filters_of_equal_text_are_equal() -> None:
@@ -202,13 +204,13 @@ def test_filters_that_differ_inside_quotes_are_not_equal(one: str, other: str) -
 
 @FAST
 @given(st.text('ab:-"* ', max_size=12))
+@example('"a  b"')
 def test_the_text_of_a_filter_reads_as_the_same_filter(text: str) -> None:
-    try:
-        first = Filter.parse(text)
-    except FilterError:
-        return
-    again = Filter.parse(first.text)
+    assume(place_of_error(text) is None)
     events = [Event(time=0, path=path) for path in ("", "a", "a b", "a  b", "-a", 'a:b"', "*")]
+
+    first = Filter.parse(text)
+    again = Filter.parse(first.text)
 
     assert again == first
     assert [again(event) for event in events] == [first(event) for event in events]

@@ -138,6 +138,17 @@ def test_age_evicts_without_anything_being_published() -> None:
     assert ring.statistics().kept == 0
 
 
+def test_age_evicts_without_anything_being_read() -> None:
+    clock = FakeClock()
+    ring = RingBuffer(10, max_age=5, clock=clock)
+    filled(ring, 3)
+
+    clock.now += 6
+    filled(ring, 1)
+
+    assert (ring.first, ring.last) == (4, 4)
+
+
 def test_the_time_in_an_event_has_no_say_in_its_age() -> None:
     ring = RingBuffer(10, max_age=5, clock=FakeClock())
 
