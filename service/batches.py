@@ -16,7 +16,7 @@ MAX_RECORDS: Final = 10_000
 MAX_DEPTH: Final = 64
 _MAX_ERRORS: Final = 10
 
-_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|$)', re.DOTALL)
+_STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?$)', re.DOTALL)
 _BRACKET: Final = re.compile(rb"[\[\]{}]")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -72,13 +72,13 @@ def read_batch(body: bytes, content_type: str, client: str) -> Batch:
     :raises BatchError: it is an array that cannot be read, or there are too many records
     """
     pieces = _split(body, content_type)
-    if len(pieces) > MAX_RECORDS:
-        raise BatchError(413, f"{len(pieces)} records in one batch; send at most {MAX_RECORDS} at a time")
+    if len(pieces) > MAX_RECORDS and (records := sum(map(_is_record, pieces))) > MAX_RECORDS:
+        raise BatchError(413, f"{records} records in one batch; send at most {MAX_RECORDS} at a time")
     batch = Batch()
     now = time.time_ns()
     unicode = _is_unicode(body)
     for line, piece in enumerate(pieces, 1):
-        if not piece or piece.isspace():
+        if not _is_record(piece):
             continue
         try:
             if not unicode:
@@ -113,13 +113,17 @@ def read_batch(body: bytes, content_type: str, client: str) -> Batch:
 def _split(body: bytes, content_type: str) -> Sequence[bytes]:
     first = body.lstrip()[:1]
     if first != b"[":
-        return [body] if content_type == "application/json" else body.removesuffix(b"\n").split(b"\n")
+        return [body] if content_type == "application/json" else body.split(b"\n")
     try:
         return [bytes(piece) for piece in _array.decode(body)]
     except RecursionError:
         raise BatchError(422, f"the JSON is nested deeper than {MAX_DEPTH} levels") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BatchError(400, f"not a JSON array: {_explain(body, error)}") from None
+
+
+def _is_record(piece: bytes) -> bool:
+    return bool(piece) and not piece.isspace()
 
 
 def _is_unicode(body: bytes) -> bool:

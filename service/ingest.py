@@ -2,8 +2,10 @@
 
 import time
 import zlib
+from contextlib import suppress
 from typing import Final
 
+import anyio
 import msgspec
 from anyio import to_thread
 from anyio.lowlevel import checkpoint
@@ -21,6 +23,8 @@ from .routes import below_root
 MAX_BODY: Final = 1 << 20
 MAX_BATCH: Final = 8 << 20
 _ECHO: Final = 1_000
+_MAX_DISCARDED: Final = 64 << 20
+_DISCARD_FOR: Final = 2.0
 _PUBLISH_AT_ONCE: Final = 1_000
 """Events published before the event loop gets a turn, so that readers keep up with a large batch."""
 
@@ -52,31 +56,35 @@ class DataPlane:
             await self._app(scope, receive, send)
             return
         post = _Post(self._bus, self._redaction, scope)
+        body = _Body(post.headers, receive)
         try:
+            if self._bus.closed:
+                raise Refusal(503, "the monitor is going down", ((b"retry-after", b"1"),))
             if scope["method"] != "POST":
                 raise Refusal(405, f"{scope['path']} takes POST only", ((b"allow", b"POST"),))
-            await route(post, receive, send)
+            await route(post, body, send)
         except Refusal as refusal:
-            body = problem(refusal.status, str(refusal))
-            post.publish(refusal.status).response_size = len(body)
-            # The rest of the body, if any, is not read: closing is the only way not to be sent all of it.
+            answer = problem(refusal.status, str(refusal))
+            post.publish(refusal.status).response_size = len(answer)
+            await body.discard()
+            # What is still to come is not read: closing is the only way not to be sent all of it.
             headers = (*refusal.headers, (b"connection", b"close"))
-            await respond(send, refusal.status, body, PROBLEM, headers)
+            await respond(send, refusal.status, answer, PROBLEM, headers)
         except ClientDisconnected:
             post.publish(499, error=DISCONNECTED)
 
-    async def _log(self, post: "_Post", receive: Receive, send: Send) -> None:
-        body = await _read(post.headers, receive, MAX_BODY)
-        event = post.publish(200, body)
-        answer = encode(Logged("logged", f"API received: {_echo(body)}", event.seq, self._bus.event_id(event)))
+    async def _log(self, post: "_Post", body: "_Body", send: Send) -> None:
+        content = await body.read(MAX_BODY)
+        event = post.publish(200, content)
+        answer = encode(Logged("logged", f"API received: {_echo(content)}", event.seq, self._bus.event_id(event)))
         event.response_size = len(answer)
         await respond(send, 200, answer)
 
-    async def _events(self, post: "_Post", receive: Receive, send: Send) -> None:
-        body = await _decoded(post.headers, await _read(post.headers, receive, MAX_BATCH))
+    async def _events(self, post: "_Post", body: "_Body", send: Send) -> None:
+        content = await _decoded(post.headers, await body.read(MAX_BATCH))
         content_type = post.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         try:
-            batch = read_batch(body, content_type.decode("latin-1"), post.client)
+            batch = read_batch(content, content_type.decode("latin-1"), post.client)
         except BatchError as error:
             raise Refusal(error.status, str(error)) from None
         for start in range(0, len(batch.events), _PUBLISH_AT_ONCE):
@@ -147,27 +155,53 @@ class _Post:
         return event
 
 
-async def _read(headers: dict[bytes, bytes], receive: Receive, limit: int) -> bytes:
-    """Read the body, refusing as early as possible one that is too large."""
-    declared = headers.get(b"content-length", b"0")
-    too_large = Refusal(413, f"the body is larger than {limit} bytes")
-    if not declared.isdigit():
-        raise Refusal(400, "Content-Length is not a number")
-    if len(declared) > 19 or int(declared) > limit:
-        raise too_large
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
+class _Body:
+    """The body of a request, which can be read once."""
+
+    __slots__ = ("_declared", "_ended", "_expects", "_receive")
+
+    def __init__(self, headers: dict[bytes, bytes], receive: Receive) -> None:
+        self._receive = receive
+        self._declared = headers.get(b"content-length", b"0")
+        self._expects = b"expect" in headers
+        self._ended = False
+
+    async def read(self, limit: int) -> bytes:
+        """Read all of it, refusing as early as possible one that is too large."""
+        too_large = Refusal(413, f"the body is larger than {limit} bytes")
+        if not self._declared.isdigit():
+            raise Refusal(400, "Content-Length is not a number")
+        if self._is_beyond(limit):
+            raise too_large
+        chunks: list[bytes] = []
+        size = 0
+        while not self._ended:
+            chunk = await self._next()
+            size += len(chunk)
+            if size > limit:
+                raise too_large
+            chunks.append(chunk)
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    async def discard(self) -> None:
+        """Read what a refused client still sends, within reason: many hear an answer only when they have sent all."""
+        if self._expects or not self._declared.isdigit() or self._is_beyond(_MAX_DISCARDED):
+            return
+        left = _MAX_DISCARDED
+        with anyio.move_on_after(_DISCARD_FOR), suppress(ClientDisconnected):
+            while left > 0 and not self._ended:
+                left -= len(await self._next())
+
+    def _is_beyond(self, limit: int) -> bool:
+        return len(self._declared) > 19 or int(self._declared) > limit
+
+    async def _next(self) -> bytes:
+        message = await self._receive()
         if message["type"] != "http.request":
             raise ClientDisconnected
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > limit:
-            raise too_large
-        chunks.append(chunk)
-        if not message.get("more_body", False):
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        self._ended = not message.get("more_body", False)
+        chunk: bytes = message.get("body", b"")
+        return chunk
 
 
 async def _decoded(headers: dict[bytes, bytes], body: bytes) -> bytes:

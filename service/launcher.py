@@ -129,6 +129,7 @@ def _server(app: Any, lifespan: Literal["on", "auto"]) -> Server:
             log_level="warning",
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # a client could name itself otherwise
             timeout_graceful_shutdown=_GRACE,
         )
     )

@@ -14,7 +14,7 @@ from reqscope.bus.schema import Detail, Summary, view
 from .pipeline import Pipeline
 
 MAX_LIMIT: Final = 1_000
-_WRITES: Final = ["POST", "PUT", "PATCH", "DELETE"]
+_OTHERS: Final = ["HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 
 Statistics = Callable[[], dict[str, Any]]
 
@@ -74,10 +74,10 @@ def query_router(pipeline: Pipeline, more: Statistics) -> APIRouter:
             }
         )
 
-    @router.api_route("/api/{rest:path}", methods=["GET", "HEAD", *_WRITES], include_in_schema=False)
+    @router.api_route("/api/{rest:path}", methods=["GET", *_OTHERS], include_in_schema=False)
     async def nothing(request: Request, rest: str) -> Response:
         # Here, because what no route takes goes on to Gradio, whose answers are of another kind.
-        if request.method in _WRITES:
+        if request.method in _OTHERS:
             raise HTTPException(405, f"/api/{rest} is for reading: GET", {"allow": "GET"})
         raise HTTPException(404, f"there is no /api/{rest}; there are /api/events, /api/events/{{id}} and /api/stats")
 

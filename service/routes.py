@@ -34,7 +34,7 @@ def route_template(scope: Scope, root: str) -> str | None:
 
 
 def _mounts(scope: Scope, root: str, route: Any) -> str:
-    """The mounts above the route, with the names of their parameters for the values."""
+    """The mounts above the route, with the names of their parameters for the values, which is all that is known."""
     prefix: str = scope.get("root_path", "")[len(root) :]
     if not prefix or not scope.get("path_params"):
         return prefix

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
@@ -123,6 +124,8 @@ class Panel:
         queue = _queue_of(blocks)
         queue.sleep_when_free = 0.02
         queue.progress_update_sleep_when_free = 0.5
+        # It would summarise its last ten thousand events with pandas whenever a page closes (their spelling).
+        queue.ANAYLTICS_CACHE_FREQUENCY = sys.maxsize
         return blocks
 
     async def _stream(self, request: gr.Request) -> AsyncGenerator[str]:
