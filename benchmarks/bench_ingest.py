@@ -1,0 +1,83 @@
+"""Ingest over HTTP, through a real uvicorn: single records to `POST /log`, batches to `POST /events`.
+
+All contenders get the same bytes from the same load generator, parse HTTP with the same server, keep as many
+records and answer JSON. Raw ASGI is the bare part: nothing that is served by uvicorn from Python can do less.
+"""
+
+from collections.abc import Callable
+
+from . import ingest_apps as apps
+from .contenders import Bench, Measure, Numbers, Target
+from .load import saturate
+from .server import CORE_SHARE as _SHARE
+from .server import Factory, pin, serving
+from .workloads import BATCH, TEXT, records, request
+
+_LOG, _LOG_CPU = "POST /log, requests/s", "POST /log, CPU µs of the server per request"
+_BATCH, _BATCH_CPU = "POST /events, 1 000 records each, events/s", "POST /events, CPU µs of the server per event"
+
+
+def _log(factory: Factory) -> Measure:
+    def measure(scale: float) -> Numbers:
+        rate, cpu = _rate(factory, request("POST", "/log", TEXT), 0.8 * scale, connections=32)
+        return {_LOG: rate, _LOG_CPU: cpu, _SHARE: rate * cpu / 1e6}
+
+    return measure
+
+
+def _batch(factory: Factory, body: Callable[[], bytes], content_type: str) -> Measure:
+    def measure(scale: float) -> Numbers:
+        rate, cpu = _rate(factory, request("POST", "/events", body(), content_type), 0.8 * scale, connections=4)
+        return {_BATCH: rate * BATCH, _BATCH_CPU: cpu / BATCH, _SHARE: rate * cpu / 1e6}
+
+    return measure
+
+
+def _rate(factory: Factory, message: bytes, seconds: float, connections: int) -> tuple[float, float]:
+    with serving(factory) as server:
+        pin(1)
+        saturate(server.port, message, 0.3, connections)
+        before = server.cpu()
+        load = saturate(server.port, message, seconds, connections)
+        return load.rate, (server.cpu() - before) / load.requests * 1e6
+
+
+def _lines() -> bytes:
+    return b"\n".join(records())
+
+
+def _array() -> bytes:
+    return b"[" + b",".join(records()) + b"]"
+
+
+_NDJSON, _JSON = "application/x-ndjson", "application/json"
+
+BENCH = Bench(
+    title="records sent over HTTP",
+    contenders={
+        "raw ASGI": _log(apps.raw_log),
+        "reqscope": _log(apps.reqscope_ingest),
+        "FastAPI, request.body()": _log(apps.fastapi_log),
+        "FastAPI, list of 1 000 lines joined": _log(apps.joined_log_1_000),
+        "FastAPI, list of 10 000 lines joined": _log(apps.joined_log_10_000),
+        "raw ASGI + msgspec, NDJSON": _batch(apps.raw_batch, _lines, _NDJSON),
+        "raw ASGI + msgspec, array": _batch(apps.raw_batch, _array, _JSON),
+        "reqscope, NDJSON": _batch(apps.reqscope_ingest, _lines, _NDJSON),
+        "reqscope, array": _batch(apps.reqscope_ingest, _array, _JSON),
+        "FastAPI + pydantic, array": _batch(apps.pydantic_batch, _array, _JSON),
+    },
+    metrics={
+        _LOG: "raw ASGI",
+        _LOG_CPU: "raw ASGI",
+        _BATCH: "raw ASGI + msgspec, NDJSON",
+        _BATCH_CPU: "raw ASGI + msgspec, NDJSON",
+        _SHARE: None,
+    },
+    targets=[
+        Target(_LOG, "reqscope", at_least=2, against="FastAPI, request.body()"),
+        Target(_LOG, "reqscope", at_least=0.6, against="raw ASGI"),
+        Target(_BATCH, "reqscope, NDJSON", at_least=500_000),
+        Target(_BATCH, "reqscope, array", at_least=500_000),
+    ],
+    rounds=6,
+)

@@ -1,0 +1,121 @@
+"""HTTP load over raw keep-alive sockets: light enough that the server, on another core, is what is measured."""
+
+import gc
+import selectors
+import socket
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Final
+
+from .server import pin
+from .workloads import TEXT, request
+
+_END: Final = b"\r\n\r\n"
+_LENGTH: Final = b"content-length: "
+
+
+@dataclass
+class Load:
+    """What came back in the time."""
+
+    requests: int = 0
+    seconds: float = 0.0
+    latencies: list[float] = field(default_factory=list[float])
+    """Seconds from sending a request to having its whole answer, ascending."""
+
+    @property
+    def rate(self) -> float:
+        """Requests per second."""
+        return self.requests / self.seconds
+
+    def quantile(self, fraction: float) -> float:
+        """Return the latency in seconds that so many requests stay below."""
+        return self.latencies[min(len(self.latencies) - 1, int(fraction * len(self.latencies)))]
+
+
+def saturate(port: int, request: bytes, seconds: float, connections: int = 32) -> Load:
+    """Keep one `request` in flight on each of so many connections.
+
+    :raises RuntimeError: an answer is not a success, so that a fast failure is not taken for speed
+    """
+    load = Load()
+    with ExitStack() as stack:
+        selector = stack.enter_context(selectors.DefaultSelector())
+        pending: dict[int, bytes] = {}
+        sent: dict[int, float] = {}
+        sockets = {
+            each.fileno(): each for each in (stack.enter_context(connect(port, None)) for _ in range(connections))
+        }
+        for number in sockets:
+            selector.register(number, selectors.EVENT_READ)
+        gc.collect()
+        gc.disable()
+        stack.callback(gc.enable)
+        clock = time.perf_counter
+        begun = clock()
+        for number, each in sockets.items():
+            sent[number] = clock()
+            each.sendall(request)
+        while (now := clock()) - begun < seconds:
+            for key, _ in selector.select(1.0):
+                number, each = key.fd, sockets[key.fd]
+                data = pending.pop(number, b"") + each.recv(65_536)
+                if not _whole(data):
+                    pending[number] = data
+                    continue
+                now = clock()
+                load.latencies.append(now - sent[number])
+                sent[number] = now
+                each.sendall(request)
+        load.seconds = now - begun
+    load.requests = len(load.latencies)
+    load.latencies.sort()
+    return load
+
+
+def send_steadily(port: int, request: bytes, rate: float, seconds: float) -> int:
+    """Send about `rate` requests a second, in small bursts, over one connection, and return how many that were."""
+    burst, sent = 0.01, 0
+    with connect(port) as connection:
+        begun = time.perf_counter()
+        while (passed := time.perf_counter() - begun) < seconds:
+            while sent < min(passed + burst, seconds) * rate:
+                exchange(connection, request)
+                sent += 1
+            time.sleep(burst)
+    return sent
+
+
+def exchange(connection: socket.socket, request: bytes) -> None:
+    """Send one request and wait for its whole answer."""
+    connection.sendall(request)
+    data = b""
+    while not _whole(data):
+        data += connection.recv(65_536)
+
+
+def connect(port: int, timeout: float | None = 30.0) -> socket.socket:
+    """Return a connection to a server on this machine that sends at once what it is given.
+
+    :param timeout: seconds to wait for an answer; None saves the system call that watches over that
+    """
+    connection = socket.create_connection(("127.0.0.1", port), timeout)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return connection
+
+
+def _whole(data: bytes) -> bool:
+    head = data.find(_END)
+    if head < 0:
+        return False
+    if not data.startswith(b"HTTP/1.1 2"):
+        raise RuntimeError(f"the server answered {data[:200]!r}")
+    at = data.index(_LENGTH) + len(_LENGTH)
+    return len(data) >= head + 4 + int(data[at : data.index(b"\r", at)])
+
+
+if __name__ == "__main__":  # python -m benchmarks.load PORT RATE SECONDS
+    pin(1)
+    print(send_steadily(int(sys.argv[1]), request("POST", "/log", TEXT), float(sys.argv[2]), float(sys.argv[3])))
