@@ -2,7 +2,7 @@
 
 import secrets
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import anyio
@@ -64,6 +64,18 @@ class EventBus:
         if self._asleep:
             self._wake()
         return seq
+
+    def publish_all(self, events: Sequence[Event]) -> None:
+        """Put `events` on the bus in their order, at less cost than one after the other.
+
+        Like `publish` in all else. More at once than the ring keeps are missed by every reader.
+        """
+        if self._closed:
+            self._refused += len(events)
+            return
+        self.ring.extend(events)
+        if self._asleep:
+            self._wake()
 
     def publish_from_thread(self, event: Event) -> None:
         """Put `event` on the bus from any thread, without waiting for it to get there.

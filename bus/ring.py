@@ -2,12 +2,16 @@
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import Final
 
 import msgspec
 
 from .event import Event
+
+_SIZE: Final[Callable[[Event], int]] = attrgetter("size")
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -104,6 +108,25 @@ class RingBuffer:
             self._evict_old()
         return seq
 
+    def extend(self, events: Sequence[Event]) -> None:
+        """Keep `events` as if each had been appended, at less cost."""
+        if self.max_age is not None or len(events) > self.capacity:
+            for event in events:
+                self.append(event)
+            return
+        start = (self._last + 1) % self.capacity
+        there = min(len(events), self.capacity - start)  # the rest goes to the beginning
+        for seq, event in enumerate(events, self._last + 1):
+            event.seq = seq
+            if not event.size:
+                event.size = event.measure()
+        self._last += len(events)
+        self._bytes += sum(map(_SIZE, events))
+        self._replace(start, events[:there])
+        self._replace(0, events[there:])
+        if self._bytes > self.max_bytes:
+            self._evict_bytes()
+
     def since(self, cursor: int, limit: int | None = None) -> Batch:
         """Return what came after event number `cursor`, oldest first.
 
@@ -146,6 +169,13 @@ class RingBuffer:
         start, stop = first % self.capacity, last % self.capacity + 1
         slots: list[Event] = self._slots  # type: ignore[assignment]  # numbers in range name filled slots
         return slots[start:stop] if start < stop else slots[start:] + slots[:stop]
+
+    def _replace(self, start: int, events: Sequence[Event]) -> None:
+        stop = start + len(events)
+        evicted = [event for event in self._slots[start:stop] if event is not None]
+        self._slots[start:stop] = events
+        self._first += len(evicted)
+        self._bytes -= sum(map(_SIZE, evicted))
 
     def _evict_bytes(self) -> None:
         while self._bytes > self.max_bytes and self._first < self._last:

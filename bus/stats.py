@@ -17,6 +17,8 @@ WINDOW: Final = 300
 """Seconds of history kept, one bucket each."""
 
 CLASSES: Final = ("2xx", "3xx", "4xx", "5xx", "other")
+_OTHER: Final = len(CLASSES) - 1
+_CLASS_OF: Final = {2: 0, 3: 1, 4: 2, 5: 3}
 _QUANTILES: Final = (0.5, 0.95, 0.99)
 
 
@@ -76,9 +78,7 @@ class Stats:
 
     def count(self, events: Iterable[Event]) -> None:
         """Count `events` in the present second."""
-        current = self._current()
-        for event in events:
-            current.add(event)
+        self._current().add(events)
 
     def snapshot(self, after: int = 0) -> Snapshot:
         """Return the totals as of this moment, and the seconds later than `after` (seconds since the epoch)."""
@@ -122,11 +122,13 @@ class _Bucket:
         self.classes = [0] * len(CLASSES)
         self.durations = Histogram()
 
-    def add(self, event: Event) -> None:
-        status = event.status // 100
-        self.classes[status - 2 if 2 <= status <= 5 else 4] += 1
-        if event.total is not None:
-            self.durations.record(event.total)
+    def add(self, events: Iterable[Event]) -> None:
+        classes, timed = self.classes, list[float]()
+        for event in events:
+            classes[_CLASS_OF.get(event.status // 100, _OTHER)] += 1
+            if event.total is not None:
+                timed.append(event.total)
+        self.durations.record_all(timed)
 
     def merge(self, other: "_Bucket") -> None:
         self.classes = [mine + theirs for mine, theirs in zip(self.classes, other.classes, strict=True)]

@@ -5,7 +5,8 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from operator import methodcaller
+from typing import Annotated, Final
 
 import msgspec
 
@@ -27,7 +28,7 @@ class Record(msgspec.Struct, gc=False):
     method: str = msgspec.field(default="", name="http.request.method")
     path: str = msgspec.field(default="", name="url.path")
     route: str | None = msgspec.field(default=None, name="http.route")
-    status: int = msgspec.field(default=0, name="http.response.status_code")
+    status: Annotated[int, msgspec.Meta(ge=0, le=999)] = msgspec.field(default=0, name="http.response.status_code")
     client: str = msgspec.field(default="", name="client.address")
     duration: float | None = None
     error: str | None = msgspec.field(default=None, name="error.type")
@@ -59,6 +60,7 @@ class BatchError(ValueError):
         self.status = status
 
 
+_is_object: Final = methodcaller("startswith", b"{")
 _records: Final = msgspec.json.Decoder(Record)
 _array: Final = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -72,48 +74,65 @@ def read_batch(body: bytes, content_type: str, client: str) -> Batch:
     :raises BatchError: it is an array that cannot be read, or there are too many records
     """
     pieces = _split(body, content_type)
-    if len(pieces) > MAX_RECORDS and (records := sum(map(_is_record, pieces))) > MAX_RECORDS:
+    records = len(pieces) if len(pieces) <= MAX_RECORDS else sum(not _is_blank(piece) for piece in pieces)
+    if records > MAX_RECORDS:
         raise BatchError(413, f"{records} records in one batch; send at most {MAX_RECORDS} at a time")
     batch = Batch()
+    read, pieces = _read_all(body, pieces) or _read_each(body, pieces, batch)
     now = time.time_ns()
-    unicode = _is_unicode(body)
+    batch.events = [
+        Event(
+            time=now,
+            kind="record",
+            method=record.method,
+            path=record.path,
+            route=record.route,
+            status=record.status,
+            client=record.client or client,
+            request_size=len(piece),
+            total=record.duration,
+            error=record.error,
+            body=piece,
+            size=OVERHEAD + len(piece),
+        )
+        for record, piece in zip(read, pieces, strict=True)
+    ]
+    return batch
+
+
+def _read_all(body: bytes, pieces: Sequence[bytes]) -> tuple[Sequence[Record], Sequence[bytes]] | None:
+    """Return all records, or None if any needs a closer look."""
+    # None is nested deeply if all of them together have few brackets beyond those that they begin with.
+    flat = body.count(b"{") + body.count(b"[") - sum(map(_is_object, pieces)) < MAX_DEPTH
+    if not flat or not _is_unicode(body):
+        return None
+    try:
+        return list(map(_records.decode, pieces)), pieces
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _read_each(body: bytes, pieces: Sequence[bytes], batch: Batch) -> tuple[Sequence[Record], Sequence[bytes]]:
+    """Return the records that can be read, and say in `batch` what is wrong with the others."""
+    records, good = list[Record](), list[bytes]()
     for line, piece in enumerate(pieces, 1):
-        if not _is_record(piece):
+        if _is_blank(piece):
             continue
         try:
-            if not unicode:
-                piece.decode()
-            if piece.count(b"[") + piece.count(b"{") > MAX_DEPTH and _depth(piece) > MAX_DEPTH:
+            piece.decode()
+            if _depth(piece) > MAX_DEPTH:
                 raise RecursionError
-            record = _records.decode(piece)
-            if not 0 <= record.status <= 999:
-                raise msgspec.ValidationError(f"http.response.status_code cannot be {record.status}")
+            records.append(_records.decode(piece))
+            good.append(piece)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             batch.reject(line, _explain(piece, error))
-            continue
-        batch.events.append(
-            Event(
-                time=now,
-                kind="record",
-                method=record.method,
-                path=record.path,
-                route=record.route,
-                status=record.status,
-                client=record.client or client,
-                request_size=len(piece),
-                total=record.duration,
-                error=record.error,
-                body=piece,
-                size=OVERHEAD + len(piece),
-            )
-        )
-    return batch
+    return records, good
 
 
 def _split(body: bytes, content_type: str) -> Sequence[bytes]:
     first = body.lstrip()[:1]
     if first != b"[":
-        return [body] if content_type == "application/json" else body.split(b"\n")
+        return [body] if content_type == "application/json" else body.removesuffix(b"\n").split(b"\n")
     try:
         return [bytes(piece) for piece in _array.decode(body)]
     except RecursionError:
@@ -122,8 +141,8 @@ def _split(body: bytes, content_type: str) -> Sequence[bytes]:
         raise BatchError(400, f"not a JSON array: {_explain(body, error)}") from None
 
 
-def _is_record(piece: bytes) -> bool:
-    return bool(piece) and not piece.isspace()
+def _is_blank(piece: bytes) -> bool:
+    return not piece or piece.isspace()
 
 
 def _is_unicode(body: bytes) -> bool:
@@ -136,6 +155,8 @@ def _is_unicode(body: bytes) -> bool:
 
 
 def _depth(piece: bytes) -> int:
+    if piece.count(b"{") + piece.count(b"[") <= MAX_DEPTH:
+        return 1
     depth = deepest = 0
     for bracket in _BRACKET.findall(_STRING.sub(b"", piece)):
         depth += 1 if bracket in b"[{" else -1

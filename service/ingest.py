@@ -90,8 +90,7 @@ class DataPlane:
         for start in range(0, len(batch.events), _PUBLISH_AT_ONCE):
             if start:
                 await checkpoint()
-            for event in batch.events[start : start + _PUBLISH_AT_ONCE]:
-                self._bus.publish(event)
+            self._bus.publish_all(batch.events[start : start + _PUBLISH_AT_ONCE])
         counts = {"accepted": len(batch.events), "rejected": batch.rejected, "errors": batch.errors}
         if batch.rejected and not batch.events:
             answer = problem(400, "none of the records could be read", **counts)

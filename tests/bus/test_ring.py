@@ -278,3 +278,23 @@ class RingMachine(RuleBasedStateMachine):
 
 TestRingMachine = RingMachine.TestCase
 TestRingMachine.settings = settings(derandomize=True, deadline=None, max_examples=100, stateful_step_count=40)
+
+
+@given(
+    st.integers(1, 6),
+    st.integers(1, 3_000),
+    st.lists(st.lists(st.integers(1, 900), max_size=9), max_size=8),
+)
+def test_extending_is_appending_one_after_the_other(capacity: int, max_bytes: int, batches: list[list[int]]) -> None:
+    extended, appended = RingBuffer(capacity, max_bytes), RingBuffer(capacity, max_bytes)
+    for sizes in batches:
+        extended.extend([Event(time=size, size=size) for size in sizes])
+        for size in sizes:
+            appended.append(Event(time=size, size=size))
+
+        assert extended.statistics() == appended.statistics()
+        start = extended.first - 1
+        assert [event.time for event in extended.since(start).events] == [
+            event.time for event in appended.since(start).events
+        ]
+        assert [event.seq for event in extended.since(start).events] == list(range(start + 1, extended.last + 1))
