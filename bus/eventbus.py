@@ -1,9 +1,11 @@
 """Publish and subscribe, inside one process."""
 
 import secrets
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import anyio
 
@@ -11,6 +13,8 @@ from .event import Event
 from .ring import RingBuffer, RingStatistics
 from .subscription import Subscription, SubscriptionStatistics
 from .worker import thread_scheduler
+
+_NEVER: Final = sys.maxsize
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +46,9 @@ class EventBus:
         self.boot = secrets.token_hex(4)
         """Names this life of the bus, so that numbers of another one are not taken for its own."""
         self._append = self.ring.append
-        self._asleep = False
+        self._wake_at = _NEVER
+        """Number of the event that some reader sleeps until: comparing with it is all that readers cost a publisher."""
         self._news = anyio.Event()
-        self._closing = anyio.Event()
         self._closed = False
         self._refused = 0
         self._readers: list[Subscription] = []
@@ -61,7 +65,7 @@ class EventBus:
         Never blocks and never raises. To be called in the event loop's thread.
         """
         seq = self._append(event)
-        if self._asleep:
+        if seq >= self._wake_at:
             self._wake()
         return seq
 
@@ -74,7 +78,7 @@ class EventBus:
             self._refused += len(events)
             return
         self.ring.extend(events)
-        if self._asleep:
+        if self.ring.last >= self._wake_at:
             self._wake()
 
     def publish_from_thread(self, event: Event) -> None:
@@ -105,7 +109,8 @@ class EventBus:
         """Return a reader, to be entered with `async with` and iterated with `async for`.
 
         :param after: begin behind this event number: 0 for all that the ring still has, None for what is to come
-        :param linger: seconds between two batches at the least; the first after a quiet spell comes at once
+        :param linger: seconds between two batches at the least, unless half the ring has filled meanwhile; the first
+            after a quiet spell comes at once
         :param limit: events in a batch at the most
         :param name: what statistics call it
         :raises ValueError: there has been no event number `after` yet, or `limit` is not positive
@@ -121,9 +126,8 @@ class EventBus:
         if self._closed:
             self._closed = False
             self._append = self.ring.append
-            self._closing = anyio.Event()
             self._news = anyio.Event()
-            self._asleep = False
+            self._wake_at = _NEVER
             self._call_soon = None
 
     def close(self) -> None:
@@ -132,7 +136,6 @@ class EventBus:
             self._empty_inbox()
             self._closed = True
             self._append = self._refuse
-            self._closing.set()
             self._wake()
 
     def event_id(self, event: Event) -> str:
@@ -166,17 +169,14 @@ class EventBus:
 
     async def wait_beyond(self, cursor: int) -> None:
         """Wait until there is an event after number `cursor`, or the bus is closed. Safe to cancel."""
-        while self.ring.last == cursor and not self._closed:
-            self._asleep = True
+        while self.ring.last <= cursor and not self._closed:
+            self._wake_at = min(self._wake_at, cursor + 1)
             await self._news.wait()
 
-    async def wait_closed(self) -> None:
-        """Wait until the bus is closed."""
-        await self._closing.wait()
-
     def _wake(self) -> None:
+        # Everybody: those who sleep until a later event say so again.
         news, self._news = self._news, anyio.Event()
-        self._asleep = False
+        self._wake_at = _NEVER
         news.set()
 
     def _refuse(self, event: Event) -> int:

@@ -67,7 +67,7 @@ class SinkRunner:
     def __init__(
         self, bus: EventBus, sink: Sink, *, hold: int = 10_000, when_full: WhenFull = "drop", batch: int = 1_000
     ) -> None:
-        self._subscription = bus.subscribe(limit=batch, name=f"sink:{sink.name}")
+        self._subscription = bus.subscribe(linger=_LINGER, limit=batch, name=f"sink:{sink.name}")
         self._sink = sink
         self._worker = Worker(f"reqscope {sink.name}")
         self._batch = batch

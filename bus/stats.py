@@ -17,6 +17,9 @@ WINDOW: Final = 300
 """Seconds of history kept, one bucket each."""
 
 CLASSES: Final = ("2xx", "3xx", "4xx", "5xx", "other")
+_LINGER: Final = 0.25
+"""Seconds between two counts: a reader that woke for each request would cost more than all it counts."""
+
 _OTHER: Final = len(CLASSES) - 1
 _CLASS_OF: Final = {2: 0, 3: 1, 4: 2, 5: 3}
 _QUANTILES: Final = (0.5, 0.95, 0.99)
@@ -65,7 +68,7 @@ class Stats:
     """
 
     def __init__(self, bus: EventBus, *, clock: Callable[[], float] = time.time) -> None:
-        self._subscription = bus.subscribe(after=0, name="stats")
+        self._subscription = bus.subscribe(after=0, linger=_LINGER, name="stats")
         self._clock = clock
         self._total = _Bucket(0)
         self._seconds: deque[_Bucket] = deque()

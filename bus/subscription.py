@@ -101,8 +101,9 @@ class Subscription:
 
     async def _pace(self) -> None:
         if self._linger and (wait := self._not_before - anyio.current_time()) > 0:
+            # Half a ring ahead is too far: a burst must not lap a reader that only meant to be thrifty.
             with anyio.move_on_after(wait):
-                await self._bus.wait_closed()
+                await self._bus.wait_beyond(self._cursor + self._bus.ring.capacity // 2 - 1)
 
     def statistics(self) -> SubscriptionStatistics:
         ring = self._bus.ring

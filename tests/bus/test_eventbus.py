@@ -151,9 +151,9 @@ async def calls_of_publishing(stuck: int, sleeping: int) -> list[Call]:
                 pass
 
     async def get_stuck() -> None:
-        async with bus.subscribe(linger=3600) as reader:
+        async with bus.subscribe() as reader:
             async for _ in reader:
-                pass
+                await anyio.sleep_forever()
 
     async with anyio.create_task_group() as tasks, AsyncExitStack() as stack:
         for _ in range(stuck // 2):

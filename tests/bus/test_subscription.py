@@ -316,3 +316,15 @@ class TestPacing:
             tasks.start_soon(produce)
             arrivals = [anyio.current_time() - began async for _ in reader]
             assert arrivals == [0, 0.5]
+
+
+@pytest.mark.anyio
+async def test_a_reader_that_lingers_is_not_lapped_by_a_burst() -> None:
+    bus = EventBus(capacity=100)
+
+    async with bus.subscribe(linger=3600) as reader:
+        for _ in range(20):
+            publish(bus, 50)
+            with anyio.fail_after(5):
+                batch = await reader.receive()
+            assert (len(batch.events), batch.missed) == (50, 0)
