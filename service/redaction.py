@@ -59,7 +59,7 @@ class Redaction:
     def headers(self, headers: Iterable[tuple[bytes, bytes]]) -> Headers:
         """Return the same headers in the same order, the values of sensitive ones masked."""
         masked = self._masked
-        return tuple([(pair[0], MASK) if masked[pair[0]] else pair for pair in headers])
+        return tuple([(name, MASK if masked[name] else value) for name, value in headers])
 
     def query(self, query: bytes) -> bytes:
         """Return the same query string, the values of sensitive parameters masked."""
