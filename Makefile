@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := $(wildcard bus/*.py service/*.py ui/*.py ui/assets/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format bench lock clean
+.PHONY: help run test prove check format bench lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
@@ -19,6 +19,9 @@ test: $(VENV)/test-requirements $(VENV)/linked $(VENV)/browser  ## install what 
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q
+
+prove: $(VENV)/test-requirements $(VENV)/linked $(VENV)/browser  ## pass the tests with every example and every long run
+	REQSCOPE_TESTS_PROVE=1 $(BIN)/python -m pytest -q --timeout 3600
 
 check: $(VENV)/test-requirements $(VENV)/linked  ## lint and type-check with every checker
 	$(BIN)/ruff check

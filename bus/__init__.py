@@ -3,13 +3,21 @@
 Knows neither FastAPI nor Gradio.
 """
 
+from .event import Body as Body
 from .event import Event as Event
+from .event import Failure as Failure
+from .event import LogLine as LogLine
 from .eventbus import BusStatistics as BusStatistics
 from .eventbus import EventBus as EventBus
+from .failures import FailureGroup as FailureGroup
+from .failures import Failures as Failures
 from .filters import Filter as Filter
 from .filters import FilterError as FilterError
 from .histogram import Histogram as Histogram
+from .inflight import InFlight as InFlight
+from .inflight import Running as Running
 from .jsonlog import JsonLogSink as JsonLogSink
+from .looplag import LoopLag as LoopLag
 from .ring import Batch as Batch
 from .ring import RingBuffer as RingBuffer
 from .ring import RingStatistics as RingStatistics

@@ -1,21 +1,60 @@
 """The record that travels: one captured exchange, or one record that another program sent."""
 
 from itertools import chain
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, Protocol, Self, TypeAlias
 
 import msgspec
 
 Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 """Name and value pairs in wire order, duplicates kept, secrets already masked."""
 
-Kind: TypeAlias = Literal["request", "log", "record"]
+Kind: TypeAlias = Literal["request", "websocket", "log", "record"]
 """How the event came in: captured around an app, posted to `/log`, or one of a batch posted to `/events`."""
 
 OVERHEAD: Final = 640
 """Bytes that an event holds beside its headers and body: the record, its numbers and its short strings."""
 
-_PER_HEADER: Final = 130
+PER_HEADER: Final = 130
 """Bytes that a header takes beside its text: a pair and two bytes objects."""
+
+
+class Body(msgspec.Struct, kw_only=True, gc=False):
+    """A captured body, secrets masked."""
+
+    data: bytes
+    """What was captured, unpacked where it was compressed."""
+    captured: int
+    """Bytes that were captured of what went over the wire; `request_size` and `response_size` say how many those were."""
+    withheld: str | None = None
+    """Why `data` is empty, where it could not be made safe to show."""
+
+
+class Failure(msgspec.Struct, kw_only=True, gc=False):
+    """The exception that left the application, secrets masked."""
+
+    message: str
+    traceback: str
+    """As Python prints it, without the values of variables."""
+    fingerprint: str
+    """Equal for exceptions of one type that come from the same line on the same route."""
+
+
+class LogLine(msgspec.Struct, kw_only=True, gc=False):
+    """What the application logged during the request, secrets masked."""
+
+    time: int
+    """Wall clock, in nanoseconds since the epoch."""
+    level: str
+    logger: str
+    message: str
+
+
+class Sealed(Protocol):
+    """What was seen of an exchange and has not been made safe to show yet."""
+
+    def open(self, event: "Event") -> None:
+        """Fill in the event's text, secrets masked. Never raises; a second call fills in the same."""
+        ...
 
 
 class Event(msgspec.Struct, kw_only=True, gc=False):
@@ -27,6 +66,10 @@ class Event(msgspec.Struct, kw_only=True, gc=False):
 
     `seq` is set when the event is published, which may happen once. `app`, and `error` with it, may be set
     later still: when background tasks outlive the response, the event is on the bus before they end.
+
+    A captured event comes *sealed*: decoding and masking its text is not worth a request's time, and most events
+    are never looked at. Until `open` was called, its path, query, headers, bodies, failure and log lines are empty.
+    Readers get opened events unless they ask for sealed ones.
     """
 
     time: int
@@ -50,9 +93,11 @@ class Event(msgspec.Struct, kw_only=True, gc=False):
     request_headers: Headers = ()
     response_headers: Headers = ()
     request_size: int = 0
-    """Bytes of body that the application read."""
+    """Bytes of body that the application read; of a WebSocket, of all messages."""
     response_size: int = 0
-    """Bytes of body that the application sent."""
+    """Bytes of body that the application sent; of a WebSocket, in all messages."""
+    request_body: Body | None = None
+    response_body: Body | None = None
     body: bytes = b""
     """What an ingested record said, byte for byte."""
     ttfb: float | None = None
@@ -63,15 +108,38 @@ class Event(msgspec.Struct, kw_only=True, gc=False):
     """Seconds until the application returned, background tasks included."""
     error: str | None = None
     """Type of the exception that left the application, or `client_disconnected`."""
+    failure: Failure | None = None
+    request_id: str = ""
+    """From the `X-Request-ID` header if that is sound, otherwise made up for the request."""
+    trace_id: str = ""
+    """From the `traceparent` header (W3C Trace Context), 32 hexadecimal digits."""
+    span_id: str = ""
+    """The caller's span, from the `traceparent` header, 16 hexadecimal digits."""
+    logs: tuple[LogLine, ...] = ()
+    messages_received: int = 0
+    """Messages that a WebSocket's client sent."""
+    messages_sent: int = 0
+    close_code: int | None = None
+    """Of a WebSocket that was accepted and is closed."""
     size: int = 0
     """Bytes counted against the ring's bound. A producer that knows it says so; otherwise the ring measures."""
+    sealed: Sealed | None = None
+
+    def open(self) -> Self:
+        """Make the text of a sealed event readable, and return the event. Safe in any thread; free after the first time."""
+        if (sealed := self.sealed) is not None:
+            sealed.open(self)
+            # Only now: whoever finds no seal must find the text. And what was sealed meanwhile stays so.
+            if self.sealed is sealed:
+                self.sealed = None
+        return self
 
     def measure(self) -> int:
         """Return the bytes this event holds, near enough to bound memory by."""
         headers = self.request_headers + self.response_headers
         text = len(b"".join(chain.from_iterable(headers)))
         strings = _size(self.path) + _size(self.route or "") + _size(self.error or "")
-        return OVERHEAD + _PER_HEADER * len(headers) + text + len(self.body) + len(self.query) + strings
+        return OVERHEAD + PER_HEADER * len(headers) + text + len(self.body) + len(self.query) + strings
 
 
 def _size(text: str) -> int:

@@ -5,16 +5,22 @@ import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import anyio
 
 from .event import Event
+from .failures import Failures
+from .inflight import InFlight
 from .ring import RingBuffer, RingStatistics
 from .subscription import Subscription, SubscriptionStatistics
 from .worker import thread_scheduler
 
+Counter: TypeAlias = Callable[[Sequence[Event]], None]
+"""Counts events that are not kept."""
+
 _NEVER: Final = sys.maxsize
+_COUNTED_AT_ONCE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +32,8 @@ class BusStatistics:
     readers: tuple[SubscriptionStatistics, ...]
     refused: int
     """Events that were not published, because the bus was closed, or threads were too far ahead of it."""
+    thinned: int
+    """Events that were counted and, by sampling, not kept. They are not among the published ones."""
 
 
 class EventBus:
@@ -45,12 +53,20 @@ class EventBus:
         self.ring = RingBuffer(capacity, max_bytes, max_age)
         self.boot = secrets.token_hex(4)
         """Names this life of the bus, so that numbers of another one are not taken for its own."""
+        self.in_flight = InFlight()
+        """What has begun and is no event yet."""
+        self.failures = Failures()
+        """Exceptions, grouped."""
         self._append = self.ring.append
         self._wake_at = _NEVER
         """Number of the event that some reader sleeps until: comparing with it is all that readers cost a publisher."""
-        self._news = anyio.Event()
+        self._news: anyio.Event | None = None
+        """What readers sleep on; made by the first that does, so that waking them costs a publisher next to nothing."""
         self._closed = False
         self._refused = 0
+        self._thinned = 0
+        self._uncounted: list[Event] = []
+        self._counters: list[Counter] = []
         self._readers: list[Subscription] = []
         self._inbox: deque[Event] = deque()
         self._call_soon: Callable[[Callable[[], None]], object] | None = None
@@ -81,6 +97,30 @@ class EventBus:
         if self.ring.last >= self._wake_at:
             self._wake()
 
+    def thin(self, event: Event) -> None:
+        """Have `event` counted without keeping it: it gets no number, and no reader sees it.
+
+        To be called in the event loop's thread. Never blocks.
+        """
+        if self._closed:
+            self._refused += 1
+            return
+        self._thinned += 1
+        self._uncounted.append(event)
+        if len(self._uncounted) >= _COUNTED_AT_ONCE:
+            self.count_thinned()
+
+    def add_counter(self, count: Counter) -> None:
+        """Have `count` called with every event that is thinned out, in batches."""
+        self._counters.append(count)
+
+    def count_thinned(self) -> None:
+        """Hand what was thinned out so far to the counters."""
+        batch, self._uncounted = self._uncounted, []
+        if batch:
+            for count in self._counters:
+                count(batch)
+
     def publish_from_thread(self, event: Event) -> None:
         """Put `event` on the bus from any thread, without waiting for it to get there.
 
@@ -105,6 +145,7 @@ class EventBus:
         linger: float = 0.0,
         limit: int | None = None,
         name: str = "subscriber",
+        sealed: bool = False,
     ) -> Subscription:
         """Return a reader, to be entered with `async with` and iterated with `async for`.
 
@@ -113,20 +154,21 @@ class EventBus:
             after a quiet spell comes at once
         :param limit: events in a batch at the most
         :param name: what statistics call it
+        :param sealed: leave captured events sealed, for a reader that needs their numbers only, or opens few of them
         :raises ValueError: there has been no event number `after` yet, or `limit` is not positive
         """
         if after is not None and not 0 <= after <= self.ring.last:
             raise ValueError(f"no event {after} yet: the newest is {self.ring.last}")
         if limit is not None and limit < 1:
             raise ValueError("the limit of a batch must be positive")
-        return Subscription(self, name, self.ring.last if after is None else after, linger, limit)
+        return Subscription(self, name, self.ring.last if after is None else after, linger, limit, sealed)
 
     def open(self) -> None:
         """Take events again after `close`, in whatever event loop is running now."""
         if self._closed:
             self._closed = False
             self._append = self.ring.append
-            self._news = anyio.Event()
+            self._news = None
             self._wake_at = _NEVER
             self._call_soon = None
 
@@ -154,6 +196,7 @@ class EventBus:
             ring=self.ring.statistics(),
             readers=tuple(reader.statistics() for reader in self._readers),
             refused=self._refused,
+            thinned=self._thinned,
         )
 
     # What a Subscription needs.
@@ -171,13 +214,16 @@ class EventBus:
         """Wait until there is an event after number `cursor`, or the bus is closed. Safe to cancel."""
         while self.ring.last <= cursor and not self._closed:
             self._wake_at = min(self._wake_at, cursor + 1)
+            if self._news is None:
+                self._news = anyio.Event()
             await self._news.wait()
 
     def _wake(self) -> None:
         # Everybody: those who sleep until a later event say so again.
-        news, self._news = self._news, anyio.Event()
+        news, self._news = self._news, None
         self._wake_at = _NEVER
-        news.set()
+        if news is not None:
+            news.set()
 
     def _refuse(self, event: Event) -> int:
         self._refused += 1

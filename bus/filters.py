@@ -91,18 +91,18 @@ def _predicate(word: re.Match[str]) -> Predicate:
 
 def _contains(value: str) -> Predicate:
     needle = value.casefold()
-    return lambda event: needle in event.path.casefold()
+    return lambda event: needle in event.open().path.casefold()
 
 
 def _path(value: str, position: int) -> Predicate:
     first, *middle = value.split("*")
     if not middle:
-        return lambda event: event.path == value
+        return lambda event: event.open().path == value
     last = middle.pop()
 
     # Not a regular expression: one with many stars takes for ever on the wrong path, and both come from outside.
     def matches(event: Event) -> bool:
-        path, start = event.path, len(first)
+        path, start = event.open().path, len(first)
         end = len(path) - len(last)
         if start > end or not path.startswith(first) or not path.endswith(last):
             return False

@@ -127,10 +127,11 @@ class RingBuffer:
         if self._bytes > self.max_bytes:
             self._evict_bytes()
 
-    def since(self, cursor: int, limit: int | None = None) -> Batch:
+    def since(self, cursor: int, limit: int | None = None, *, sealed: bool = False) -> Batch:
         """Return what came after event number `cursor`, oldest first.
 
         :param limit: return this many events at the most
+        :param sealed: leave events as they are, for readers of numbers; opening costs microseconds for each
         :raises ValueError: no event has that number yet
         """
         if cursor > self._last:
@@ -139,13 +140,18 @@ class RingBuffer:
             self._evict_old()
         first = max(cursor + 1, self._first)
         last = self._last if limit is None else min(self._last, first + limit - 1)
-        return Batch(self._slice(first, last), first - cursor - 1, last)
+        events = self._slice(first, last)
+        if not sealed:
+            for event in events:
+                event.open()
+        return Batch(events, first - cursor - 1, last)
 
     def get(self, seq: int) -> Event | None:
         """Return event number `seq`, or None if it was evicted or has not come yet."""
         if self.max_age is not None:
             self._evict_old()
-        return self._slots[seq % self.capacity] if self._first <= seq <= self._last else None
+        event = self._slots[seq % self.capacity] if self._first <= seq <= self._last else None
+        return event and event.open()
 
     def statistics(self) -> RingStatistics:
         if self.max_age is not None:

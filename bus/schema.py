@@ -10,7 +10,8 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from .event import Event, Headers
+from .event import Body, Event, Headers, LogLine
+from .failures import FailureGroup
 
 _NAMES: Final = {
     "method": "http.request.method",
@@ -25,6 +26,15 @@ _NAMES: Final = {
     "request_size": "http.request.body.size",
     "response_size": "http.response.body.size",
     "error": "error.type",
+    "host": "server.address",
+    "exception_message": "exception.message",
+    "traceback": "exception.stacktrace",
+    "fingerprint": "exception.fingerprint",
+    "request_body": "http.request.body",
+    "response_body": "http.response.body",
+    "messages_received": "websocket.messages.received",
+    "messages_sent": "websocket.messages.sent",
+    "close_code": "websocket.close_code",
     "request_headers": "http.request.headers",
     "response_headers": "http.response.headers",
 }
@@ -45,10 +55,17 @@ class Summary(msgspec.Struct, kw_only=True, omit_defaults=True, rename=_NAMES, g
     route: str | None = None
     status: int = 0
     client: str = ""
+    host: str = ""
     user_agent: str = ""
     http_version: str = ""
+    request_id: str = ""
+    trace_id: str = ""
+    span_id: str = ""
     request_size: int = 0
     response_size: int = 0
+    messages_received: int = 0
+    messages_sent: int = 0
+    close_code: int | None = None
     ttfb: float | None = None
     duration: float | None = None
     app_duration: float | None = None
@@ -56,11 +73,35 @@ class Summary(msgspec.Struct, kw_only=True, omit_defaults=True, rename=_NAMES, g
 
 
 class Entry(Summary, kw_only=True, omit_defaults=True, rename=_NAMES, gc=False):
-    """A line of the log: the summary, and what an ingested record said."""
+    """A line of the log: the summary, what an ingested record said, and the exception if there was one."""
+
+    exception_message: str | None = None
+    traceback: str | None = None
+    fingerprint: str | None = None
 
     body: str | None = None
     body_base64: str | None = None
     """Instead of `body`, where that is not text."""
+
+
+class Content(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
+    """What was captured of a body."""
+
+    captured: int
+    """Bytes captured, of so many in all as the body's size says."""
+    text: str | None = None
+    base64: str | None = None
+    """Instead of `text`, where that is not UTF-8."""
+    withheld: str | None = None
+
+
+class Line(msgspec.Struct, kw_only=True, gc=False):
+    """A line that the application logged during the request."""
+
+    timestamp: datetime
+    level: str
+    logger: str
+    message: str
 
 
 class Detail(Entry, kw_only=True, omit_defaults=True, rename=_NAMES, gc=False):
@@ -68,6 +109,9 @@ class Detail(Entry, kw_only=True, omit_defaults=True, rename=_NAMES, gc=False):
 
     request_headers: list[tuple[str, str]] = []
     response_headers: list[tuple[str, str]] = []
+    request_body: Content | None = None
+    response_body: Content | None = None
+    logs: list[Line] = []
 
 
 _CLIENT_CLOSED_REQUEST: Final = 499
@@ -76,9 +120,9 @@ View = TypeVar("View", Summary, Entry, Detail)
 
 
 def view(event: Event, boot: str, as_type: type[View]) -> View:
-    """Return what `event`, number so-and-so of the life `boot` of its bus, looks like from outside."""
+    """Return what `event`, an opened one of the life `boot` of its bus, looks like from outside."""
     shown = as_type(
-        timestamp=datetime.fromtimestamp(event.time / 1e9, UTC),
+        timestamp=_moment(event.time),
         level=level(event),
         event=event.kind,
         id=f"{boot}-{event.seq}",
@@ -90,21 +134,65 @@ def view(event: Event, boot: str, as_type: type[View]) -> View:
         route=event.route,
         status=event.status,
         client=event.client,
+        host=header(event.request_headers, b"host"),
         user_agent=header(event.request_headers, b"user-agent"),
         http_version=event.http_version,
+        request_id=event.request_id,
+        trace_id=event.trace_id,
+        span_id=event.span_id,
         request_size=event.request_size,
         response_size=event.response_size,
+        messages_received=event.messages_received,
+        messages_sent=event.messages_sent,
+        close_code=event.close_code,
         ttfb=_microseconds(event.ttfb),
         duration=_microseconds(event.total),
         app_duration=_microseconds(event.app),
         error=event.error,
     )
-    if isinstance(shown, Entry) and event.body:
-        shown.body, shown.body_base64 = text_or_base64(event.body)
+    if isinstance(shown, Entry):
+        if event.body:
+            shown.body, shown.body_base64 = text_or_base64(event.body)
+        if (failure := event.failure) is not None:
+            shown.exception_message, shown.traceback = failure.message, failure.traceback
+            shown.fingerprint = failure.fingerprint
     if isinstance(shown, Detail):
         shown.request_headers = _as_text(event.request_headers)
         shown.response_headers = _as_text(event.response_headers)
+        shown.request_body = _content(event.request_body)
+        shown.response_body = _content(event.response_body)
+        shown.logs = [_line(line) for line in event.logs]
     return shown
+
+
+class FailureView(msgspec.Struct, kw_only=True, rename=_NAMES, gc=False):
+    """Exceptions of one type, from one line, on one route."""
+
+    fingerprint: str
+    error: str
+    route: str | None
+    exception_message: str
+    traceback: str
+    count: int
+    first: datetime
+    last: datetime
+    id: str
+    """Of the latest one's event."""
+
+
+def failure_view(group: FailureGroup, boot: str) -> FailureView:
+    """Return what a group of failures looks like from outside."""
+    return FailureView(
+        fingerprint=group.fingerprint,
+        error=group.type,
+        route=group.route,
+        exception_message=group.message,
+        traceback=group.traceback,
+        count=group.count,
+        first=_moment(group.first),
+        last=_moment(group.last),
+        id=f"{boot}-{group.event}",
+    )
 
 
 def level(event: Event) -> str:
@@ -129,6 +217,23 @@ def text_or_base64(data: bytes) -> tuple[str | None, str | None]:
 
 def _as_text(headers: Headers) -> list[tuple[str, str]]:
     return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+
+
+def _content(body: Body | None) -> Content | None:
+    if body is None:
+        return None
+    if body.withheld is not None:
+        return Content(captured=body.captured, withheld=body.withheld)
+    text, base64 = text_or_base64(body.data)
+    return Content(captured=body.captured, text=text, base64=base64)
+
+
+def _line(line: LogLine) -> Line:
+    return Line(timestamp=_moment(line.time), level=line.level, logger=line.logger, message=line.message)
+
+
+def _moment(nanoseconds: int) -> datetime:
+    return datetime.fromtimestamp(nanoseconds / 1e9, UTC)
 
 
 def _microseconds(seconds: float | None) -> float | None:

@@ -67,7 +67,7 @@ class SinkRunner:
     def __init__(
         self, bus: EventBus, sink: Sink, *, hold: int = 10_000, when_full: WhenFull = "drop", batch: int = 1_000
     ) -> None:
-        self._subscription = bus.subscribe(linger=_LINGER, limit=batch, name=f"sink:{sink.name}")
+        self._subscription = bus.subscribe(linger=_LINGER, limit=batch, name=f"sink:{sink.name}", sealed=True)
         self._sink = sink
         self._worker = Worker(f"reqscope {sink.name}")
         self._batch = batch
@@ -141,7 +141,7 @@ class SinkRunner:
         self._writing = len(batch)
         written, problem = 0, None
         try:
-            written = await self._worker.call(self._sink.write, batch)
+            written = await self._worker.call(self._write, batch)
         except Exception as error:  # a sink may be the user's; whatever it raises stays here
             problem = f"cannot write: {type(error).__name__}: {error}"
         self._failing = problem is not None
@@ -151,6 +151,11 @@ class SinkRunner:
         self._notify()
         if problem is not None:
             self._warn(problem)
+
+    def _write(self, batch: list[Event]) -> int:
+        for event in batch:  # in the sink's thread, not in the application's
+            event.open()
+        return self._sink.write(batch)
 
     def _close(self) -> None:
         try:

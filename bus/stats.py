@@ -68,7 +68,9 @@ class Stats:
     """
 
     def __init__(self, bus: EventBus, *, clock: Callable[[], float] = time.time) -> None:
-        self._subscription = bus.subscribe(after=0, linger=_LINGER, name="stats")
+        self._subscription = bus.subscribe(after=0, linger=_LINGER, name="stats", sealed=True)
+        self._bus = bus
+        bus.add_counter(self.count)
         self._clock = clock
         self._total = _Bucket(0)
         self._seconds: deque[_Bucket] = deque()
@@ -77,6 +79,7 @@ class Stats:
         """Count until the bus is closed. If cancelled, everything delivered so far has been counted."""
         async with self._subscription as subscription:
             async for batch in subscription:
+                self._bus.count_thinned()
                 self.count(batch.events)
 
     def count(self, events: Iterable[Event]) -> None:
@@ -100,6 +103,7 @@ class Stats:
         )
 
     def _catch_up(self) -> None:
+        self._bus.count_thinned()
         with suppress(anyio.WouldBlock, anyio.EndOfStream):
             while True:
                 self.count(self._subscription.receive_nowait().events)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import anyio
 
@@ -10,6 +10,9 @@ from .ring import Batch
 
 if TYPE_CHECKING:
     from .eventbus import EventBus
+
+_OPENED_AT_ONCE: Final = 100
+"""Events opened before the event loop gets a turn: that is the application's time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +36,15 @@ class Subscription:
     Iterating ends once the bus is closed and everything in it was delivered.
     """
 
-    def __init__(self, bus: "EventBus", name: str, cursor: int, linger: float, limit: int | None) -> None:
+    def __init__(
+        self, bus: "EventBus", name: str, cursor: int, linger: float, limit: int | None, sealed: bool
+    ) -> None:
         self.name = name
         self._bus = bus
         self._cursor = cursor
         self._linger = linger
         self._limit = limit
+        self._sealed = sealed
         self._not_before = 0.0
         self._delivered = 0
         self._missed = 0
@@ -72,13 +78,11 @@ class Subscription:
         :raises anyio.WouldBlock: nothing is
         :raises anyio.EndOfStream: nothing is, and the bus is closed
         """
-        batch = self._bus.ring.since(self._cursor, self._limit)
-        if batch.next == self._cursor:
-            raise anyio.EndOfStream if self._bus.closed else anyio.WouldBlock
-        self._cursor = batch.next
-        self._delivered += len(batch.events)
-        self._missed += batch.missed
-        return batch
+        batch = self._peek()
+        if not self._sealed:
+            for event in batch.events:
+                event.open()
+        return self._delivered_now(batch)
 
     async def receive(self) -> Batch:
         """Wait until there is something new, and return all of it.
@@ -93,11 +97,25 @@ class Subscription:
             await self._bus.wait_beyond(self._cursor)
             await self._pace()
             try:
-                batch = self.receive_nowait()
+                batch = self._peek()
             except anyio.WouldBlock:  # what there was has grown too old while we paced
                 continue
+            if not self._sealed:
+                await _open_all(batch)
             self._not_before = anyio.current_time() + self._linger
-            return batch
+            return self._delivered_now(batch)
+
+    def _peek(self) -> Batch:
+        batch = self._bus.ring.since(self._cursor, self._limit, sealed=True)
+        if batch.next == self._cursor:
+            raise anyio.EndOfStream if self._bus.closed else anyio.WouldBlock
+        return batch
+
+    def _delivered_now(self, batch: Batch) -> Batch:
+        self._cursor = batch.next
+        self._delivered += len(batch.events)
+        self._missed += batch.missed
+        return batch
 
     async def _pace(self) -> None:
         if self._linger and (wait := self._not_before - anyio.current_time()) > 0:
@@ -114,3 +132,10 @@ class Subscription:
             missed=self._missed + evicted,
             pending=ring.last - self._cursor - evicted,
         )
+
+
+async def _open_all(batch: Batch) -> None:
+    for number, event in enumerate(batch.events):
+        if number and not number % _OPENED_AT_ONCE:
+            await anyio.lowlevel.checkpoint()
+        event.open()

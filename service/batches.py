@@ -5,7 +5,8 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from operator import methodcaller
+from functools import cache
+from itertools import accumulate
 from typing import Annotated, Final
 
 import msgspec
@@ -16,9 +17,14 @@ from reqscope.bus.event import OVERHEAD
 MAX_RECORDS: Final = 10_000
 MAX_DEPTH: Final = 64
 _MAX_ERRORS: Final = 10
+_MAX_EXPLAINED: Final = 1 << 20
+"""Bytes of what is no JSON and is read once more to say why: as objects, it may take thirty times as many."""
+_MAX_PIECES: Final = 1 << 19
+"""Lines or elements that a body is cut into, whatever is in them: as objects, 30 MiB."""
 
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?$)', re.DOTALL)
-_BRACKET: Final = re.compile(rb"[\[\]{}]")
+_STEPS: Final = {b: 1 if b in b"[{" else -1 for b in b"[]{}"}
+_NO_BRACKETS: Final = bytes(b for b in range(256) if b not in _STEPS)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -60,9 +66,9 @@ class BatchError(ValueError):
         self.status = status
 
 
-_is_object: Final = methodcaller("startswith", b"{")
 _records: Final = msgspec.json.Decoder(Record)
 _array: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_NOTHING: Final = msgspec.Raw()
 
 
 def read_batch(body: bytes, content_type: str, client: str) -> Batch:
@@ -71,12 +77,9 @@ def read_batch(body: bytes, content_type: str, client: str) -> Batch:
     NDJSON unless `content_type` is `application/json`, or the body begins as an array does.
 
     :param client: address of the sender, for records that name none
-    :raises BatchError: it is an array that cannot be read, or there are too many records
+    :raises BatchError: it is an array that cannot be read, or there are too many records or lines
     """
     pieces = _split(body, content_type)
-    records = len(pieces) if len(pieces) <= MAX_RECORDS else sum(not _is_blank(piece) for piece in pieces)
-    if records > MAX_RECORDS:
-        raise BatchError(413, f"{records} records in one batch; send at most {MAX_RECORDS} at a time")
     batch = Batch()
     read, pieces = _read_all(body, pieces) or _read_each(body, pieces, batch)
     now = time.time_ns()
@@ -102,13 +105,11 @@ def read_batch(body: bytes, content_type: str, client: str) -> Batch:
 
 def _read_all(body: bytes, pieces: Sequence[bytes]) -> tuple[Sequence[Record], Sequence[bytes]] | None:
     """Return all records, or None if any needs a closer look."""
-    # None is nested deeply if all of them together have few brackets beyond those that they begin with.
-    flat = body.count(b"{") + body.count(b"[") - sum(map(_is_object, pieces)) < MAX_DEPTH
-    if not flat or not _is_unicode(body):
+    if not _is_flat(body, pieces) or not _is_unicode(body):
         return None
     try:
         return list(map(_records.decode, pieces)), pieces
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
@@ -120,7 +121,7 @@ def _read_each(body: bytes, pieces: Sequence[bytes], batch: Batch) -> tuple[Sequ
             continue
         try:
             piece.decode()
-            if _depth(piece) > MAX_DEPTH:
+            if _is_deep(piece):
                 raise RecursionError
             records.append(_records.decode(piece))
             good.append(piece)
@@ -130,19 +131,58 @@ def _read_each(body: bytes, pieces: Sequence[bytes], batch: Batch) -> tuple[Sequ
 
 
 def _split(body: bytes, content_type: str) -> Sequence[bytes]:
-    first = body.lstrip()[:1]
-    if first != b"[":
-        return [body] if content_type == "application/json" else body.removesuffix(b"\n").split(b"\n")
+    if body.lstrip()[:1] == b"[":
+        return _elements(body)
+    return [body] if content_type == "application/json" else _lines(body)
+
+
+def _lines(body: bytes) -> Sequence[bytes]:
+    if len(body) > _MAX_PIECES and (feeds := body.count(b"\n")) > _MAX_PIECES:
+        raise BatchError(413, f"{feeds} lines in one batch; send at most {MAX_RECORDS} records at a time")
+    lines = body.removesuffix(b"\n").split(b"\n")
+    if len(lines) > MAX_RECORDS:
+        _limit(sum(not _is_blank(line) for line in lines))
+    return lines
+
+
+def _elements(body: bytes) -> Sequence[bytes]:
+    few = len(body) <= 2 * _MAX_PIECES or body.count(b",") < _MAX_PIECES
     try:
-        return [bytes(piece) for piece in _array.decode(body)]
+        elements = _array.decode(body) if few else _beginning(body)
     except RecursionError:
         raise BatchError(422, f"the JSON is nested deeper than {MAX_DEPTH} levels") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BatchError(400, f"not a JSON array: {_explain(body, error)}") from None
+    _limit(len(elements), "" if few else "at least ")
+    return list(map(bytes, elements))
+
+
+def _beginning(body: bytes) -> Sequence[msgspec.Raw]:
+    """Return as many elements as are allowed and one more. The others are read past, and take no memory."""
+    return [element for element in msgspec.structs.astuple(_beginnings().decode(body)) if element is not _NOTHING]
+
+
+@cache
+def _beginnings() -> msgspec.json.Decoder[msgspec.Struct]:
+    # A list is limited only after it was made. An array that becomes a struct is read as far as that has fields.
+    fields = [(f"element_{n}", msgspec.Raw, _NOTHING) for n in range(MAX_RECORDS + 1)]
+    return msgspec.json.Decoder(msgspec.defstruct("Beginning", fields, array_like=True, gc=False))
+
+
+def _limit(records: int, about: str = "") -> None:
+    if records > MAX_RECORDS:
+        raise BatchError(413, f"{about}{records} records in one batch; send at most {MAX_RECORDS} at a time")
 
 
 def _is_blank(piece: bytes) -> bool:
     return not piece or piece.isspace()
+
+
+def _is_flat(body: bytes, pieces: Sequence[bytes]) -> bool:
+    # A record begins with a bracket, and what does not is found out when it is decoded. So none is nested deeply if
+    # all of them together have few brackets beyond one each; only if they have many is each looked at.
+    beyond = _count(body, b"{") + _count(body, b"[") - len(pieces)
+    return beyond < MAX_DEPTH or not any(map(_is_deep, pieces))
 
 
 def _is_unicode(body: bytes) -> bool:
@@ -154,14 +194,16 @@ def _is_unicode(body: bytes) -> bool:
     return True
 
 
-def _depth(piece: bytes) -> int:
+def _is_deep(piece: bytes) -> bool:
     if piece.count(b"{") + piece.count(b"[") <= MAX_DEPTH:
-        return 1
-    depth = deepest = 0
-    for bracket in _BRACKET.findall(_STRING.sub(b"", piece)):
-        depth += 1 if bracket in b"[{" else -1
-        deepest = max(deepest, depth)
-    return deepest
+        return False
+    brackets = _STRING.sub(b"", piece).translate(None, _NO_BRACKETS)
+    return any(map(MAX_DEPTH.__lt__, accumulate(map(_STEPS.__getitem__, brackets))))
+
+
+def _count(body: bytes, byte: bytes) -> int:
+    # Where there are few, this leaps from one to the next; before Python 3.13, `count` looks at each byte.
+    return len(body) - len(body.replace(byte, b""))
 
 
 def _explain(piece: bytes, error: Exception) -> str:
@@ -171,6 +213,8 @@ def _explain(piece: bytes, error: Exception) -> str:
         return f"nested deeper than {MAX_DEPTH} levels"
     if isinstance(error, msgspec.ValidationError):
         return _printable(str(error))
+    if len(piece) > _MAX_EXPLAINED:
+        return _printable(f"not JSON: {error}")
     try:  # the standard library says where and why, in better words
         json.loads(piece.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as better:

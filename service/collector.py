@@ -9,7 +9,7 @@ from reqscope.bus.encoding import encode
 from .admin import answer_with_problems
 from .capture import CaptureMiddleware
 from .ingest import DataPlane
-from .monitor import Monitor
+from .monitor import Monitor, wrap
 from .pipeline import Pipeline
 from .problems import PROBLEM, problem
 from .settings import Settings
@@ -24,8 +24,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     app = fallback_app()
     monitor = Monitor(app, settings=settings)
-    # Added last, so outermost: inside the capture, a record would be an event twice.
-    app.add_middleware(DataPlane, bus=monitor.bus, redaction=monitor.redaction)
+    # Outside the capture: within it, a record would be an event twice.
+    wrap(app, lambda stack: DataPlane(stack, monitor.bus, monitor.redaction, monitor.faults))
     return app
 
 
@@ -51,5 +51,5 @@ def data_plane(pipeline: Pipeline, app: ASGIApp) -> tuple[DataPlane, CaptureMidd
 
     What nobody asked for is an event too, so that a client that calls the wrong path is seen.
     """
-    capture = CaptureMiddleware(app, pipeline.bus, redaction=pipeline.redaction, ignore=["/livez"])
-    return DataPlane(capture, pipeline.bus, pipeline.redaction), capture
+    capture = pipeline.capture(app, ignore=["/livez"])
+    return DataPlane(capture, pipeline.bus, pipeline.redaction, pipeline.faults), capture

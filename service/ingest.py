@@ -13,12 +13,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from reqscope.bus import Event, EventBus
 from reqscope.bus.encoding import encode
+from reqscope.bus.event import OVERHEAD
 
 from .batches import BatchError, read_batch
-from .capture import DISCONNECTED
+from .exchange import DISCONNECTED
+from .faults import Faults
+from .heads import pack, weigh
 from .problems import PROBLEM, problem, respond
 from .redaction import Redaction
 from .routes import below_root
+from .sealed import Gate, SealedExchange, SealedRecord
 
 MAX_BODY: Final = 1 << 20
 MAX_BATCH: Final = 8 << 20
@@ -42,12 +46,17 @@ class DataPlane:
     """Answers the ingest routes itself, and hands every other request to `app`.
 
     :param app: everything else, lifespan included
+    :param redaction: what to mask in posted records before anybody sees them
+    :param faults: where its failures are counted
     """
 
-    def __init__(self, app: ASGIApp, bus: EventBus, redaction: Redaction) -> None:
+    def __init__(
+        self, app: ASGIApp, bus: EventBus, redaction: Redaction | None = None, faults: Faults | None = None
+    ) -> None:
         self._app = app
         self._bus = bus
-        self._redaction = redaction
+        self._gate = Gate(redaction or Redaction(), faults or Faults())
+        self._record = SealedRecord(self._gate)
         self._routes = {"/log": self._log, "/events": self._events}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,7 +64,7 @@ class DataPlane:
         if route is None:
             await self._app(scope, receive, send)
             return
-        post = _Post(self._bus, self._redaction, scope)
+        post = _Post(self._bus, self._gate, scope)
         body = _Body(post.headers, receive)
         try:
             if self._bus.closed:
@@ -87,6 +96,8 @@ class DataPlane:
             batch = read_batch(content, content_type.decode("latin-1"), post.client)
         except BatchError as error:
             raise Refusal(error.status, str(error)) from None
+        for event in batch.events:
+            event.sealed = self._record
         for start in range(0, len(batch.events), _PUBLISH_AT_ONCE):
             if start:
                 await checkpoint()
@@ -119,11 +130,11 @@ class ClientDisconnected(Exception):
 class _Post:
     """One request to an ingest route, as far as its event needs it."""
 
-    __slots__ = ("_bus", "_clock", "_redaction", "_scope", "_time", "client", "headers")
+    __slots__ = ("_bus", "_clock", "_gate", "_scope", "_time", "client", "headers")
 
-    def __init__(self, bus: EventBus, redaction: Redaction, scope: Scope) -> None:
+    def __init__(self, bus: EventBus, gate: Gate, scope: Scope) -> None:
         self._bus = bus
-        self._redaction = redaction
+        self._gate = gate
         self._scope = scope
         self._time = time.time_ns()
         self._clock = time.perf_counter()
@@ -133,22 +144,21 @@ class _Post:
 
     def publish(self, status: int, body: bytes = b"", error: str | None = None) -> Event:
         scope = self._scope
+        path, query, head = scope["path"], scope["query_string"], pack(scope["headers"])
         event = Event(
             time=self._time,
             kind="log" if status == 200 else "request",
             method=scope["method"],
-            path=scope["path"],
-            query=self._redaction.query(scope["query_string"]),
             route=below_root(scope),
             status=status,
             client=self.client,
             scheme=scope.get("scheme", "http"),
             http_version=scope["http_version"],
-            request_headers=self._redaction.headers(scope["headers"]),
             request_size=len(body),
             total=time.perf_counter() - self._clock,
             error=error,
-            body=body,
+            size=OVERHEAD + len(path) + len(query) + weigh(head) + len(body),
+            sealed=SealedExchange(self._gate, path, query, head, b"", body=body),
         )
         self._bus.publish(event)
         return event

@@ -47,6 +47,8 @@ class Launcher:
     signal stops at once.
 
     :param lifespan: whether the data plane's application must have one
+    :param trusted_proxies: whose forwarding headers the data plane believes; nobody's by default, because a client
+        could name itself otherwise
     :param background: what to run beside the servers, once they answer
     :param announce: called once they answer
     """
@@ -59,6 +61,7 @@ class Launcher:
         control_socket: socket.socket,
         *,
         lifespan: Literal["on", "auto"] = "on",
+        trusted_proxies: str = "",
         background: Sequence[Background] = (),
         announce: Callable[[], None] = lambda: None,
     ) -> None:
@@ -66,8 +69,8 @@ class Launcher:
         self._background = background
         self._announce = announce
         self._servers = {
-            _server(data, lifespan): data_socket,
-            _server(control.app, "on"): control_socket,
+            _server(data, lifespan, trusted_proxies): data_socket,
+            _server(control.app, "on", ""): control_socket,
         }
         self._exit_code = 0
         self._stop = anyio.Event()
@@ -121,7 +124,7 @@ class Launcher:
             await server.ended.wait()
 
 
-def _server(app: Any, lifespan: Literal["on", "auto"]) -> Server:
+def _server(app: Any, lifespan: Literal["on", "auto"], trusted_proxies: str) -> Server:
     return Server(
         uvicorn.Config(
             app,
@@ -129,7 +132,8 @@ def _server(app: Any, lifespan: Literal["on", "auto"]) -> Server:
             log_level="warning",
             access_log=False,
             server_header=False,
-            proxy_headers=False,  # a client could name itself otherwise
+            proxy_headers=bool(trusted_proxies),
+            forwarded_allow_ips=trusted_proxies,
             timeout_graceful_shutdown=_GRACE,
         )
     )

@@ -4,7 +4,7 @@ import signal
 import threading
 from asyncio import get_running_loop
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import asdict
 from types import FrameType
 from typing import Any
@@ -16,7 +16,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from reqscope.bus import EventBus
 
 from .admin import ControlPlane
-from .capture import CaptureMiddleware, CaptureStatistics
+from .capture import CaptureMiddleware
+from .faults import Faults
+from .loglines import watching_logs
 from .pipeline import Pipeline
 from .redaction import Redaction
 from .settings import Settings
@@ -25,8 +27,8 @@ from .settings import Settings
 class Monitor:
     """Capture, statistics, log sinks and the panel, attached to a FastAPI or Starlette application.
 
-    Call it once, before the application starts, and after the application's own middleware was added: capture
-    then sees what that does. The panel is reached at `path`, also under a root path and behind a proxy. It asks
+    Call it before the application starts. Capture stands outside all middleware, wherever that is added, and so sees
+    what leaves the application, its answers to errors too. The panel is reached at `path`, also under a root path and behind a proxy. It asks
     nobody who they are, so an application that others can reach must guard that path itself.
 
     Log lines are off unless `settings` or `REQSCOPE_LOG` turn them on: the application's standard output is its own.
@@ -35,6 +37,7 @@ class Monitor:
     :param path: where the panel is mounted
     :raises ValueError: `path` is not an absolute path below the root
     :raises OSError: the log file cannot be opened
+    :raises RuntimeError: the application has started
     """
 
     def __init__(self, app: Starlette, path: str = "/reqscope", *, settings: Settings | None = None) -> None:
@@ -44,7 +47,7 @@ class Monitor:
         self._pipeline = Pipeline(_quiet(settings or Settings()))
         self._capture: CaptureMiddleware | None = None
         self._control = ControlPlane(self._pipeline, self._capture_statistics)
-        app.add_middleware(self._middleware, path=path)
+        wrap(app, lambda stack: self._watched(stack, path))
         app.router.routes.insert(0, Mount(path, _rooted(self._control.app), name="reqscope"))
         self._chain_lifespan(app)
 
@@ -58,13 +61,17 @@ class Monitor:
         """What is masked, for producers of your own."""
         return self._pipeline.redaction
 
-    def _middleware(self, app: Any, path: str) -> CaptureMiddleware:
-        self._capture = CaptureMiddleware(app, self.bus, redaction=self._pipeline.redaction, ignore=[path])
+    @property
+    def faults(self) -> Faults:
+        """Where failures of the monitor's own are counted, for producers of your own."""
+        return self._pipeline.faults
+
+    def _watched(self, stack: ASGIApp, path: str) -> CaptureMiddleware:
+        self._capture = self._pipeline.capture(stack, [] if self._pipeline.settings.capture_panel else [path])
         return self._capture
 
     def _capture_statistics(self) -> dict[str, Any]:
-        statistics = self._capture.statistics() if self._capture else CaptureStatistics(0, 0, 0)
-        return asdict(statistics)
+        return {} if self._capture is None else asdict(self._capture.statistics())
 
     def _chain_lifespan(self, app: Starlette) -> None:
         host_lifespan = app.router.lifespan_context
@@ -77,10 +84,23 @@ class Monitor:
                 admin.router.lifespan_context(admin),
                 host_lifespan(host) as state,
             ):
-                with _on_termination(self._control.panel.close):
+                # Once more, now that the application has had its say in how structlog is configured.
+                watch = watching_logs() if self._pipeline.settings.capture_logs else nullcontext()
+                with watch, _on_termination(self._control.panel.close):
                     yield state
 
         app.router.lifespan_context = lifespan
+
+
+def wrap(app: Starlette, wrapper: Callable[[ASGIApp], ASGIApp]) -> None:
+    """Put `wrapper` round all of the application's middleware, also that which is added later.
+
+    :raises RuntimeError: the application has started
+    """
+    if app.middleware_stack is not None:
+        raise RuntimeError("the application has started: attach the monitor before")
+    build = app.build_middleware_stack
+    app.build_middleware_stack = lambda: wrapper(build())  # type: ignore[method-assign]
 
 
 def _rooted(app: ASGIApp) -> ASGIApp:

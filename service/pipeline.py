@@ -1,15 +1,20 @@
 """The bus and its readers, run as one."""
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager, nullcontext
 from typing import TypeAlias
 
 import anyio
+from starlette.types import ASGIApp
 
-from reqscope.bus import EventBus, JsonLogSink, Sink, SinkRunner, Stats
+from reqscope.bus import EventBus, JsonLogSink, LoopLag, Sink, SinkRunner, Stats
 
+from .capture import CaptureMiddleware
+from .faults import Faults
+from .loglines import watching_logs
 from .redaction import Redaction
+from .sampling import Sampling
 from .settings import Settings
 
 Reader: TypeAlias = Callable[[], Coroutine[object, object, None]]
@@ -32,11 +37,29 @@ class Pipeline:
         self.settings = settings
         self.bus = EventBus(settings.capacity, settings.max_bytes, settings.max_age)
         self.stats = Stats(self.bus)
+        self.lag = LoopLag()
         self.redaction = Redaction(settings.redact)
+        self.faults = Faults()
         self.sinks: list[SinkRunner] = []
         """Those of the present run, or of the last."""
         for sink in self._new_sinks():  # now, so that a log that cannot be written is an error before anything runs
             sink.close()
+
+    def capture(self, app: ASGIApp, ignore: Iterable[str] = ()) -> CaptureMiddleware:
+        """Return `app` watched as the settings ask for."""
+        settings = self.settings
+        return CaptureMiddleware(
+            app,
+            self.bus,
+            redaction=self.redaction,
+            faults=self.faults,
+            ignore=ignore,
+            bodies=settings.bodies,
+            body_cap=settings.body_cap,
+            sampling=self._sampling(),
+            correlate=settings.correlate,
+            echo=settings.echo_request_id,
+        )
 
     @asynccontextmanager
     async def running(self, *readers: Reader) -> AsyncGenerator[None]:
@@ -45,14 +68,25 @@ class Pipeline:
         self.sinks[:] = [
             SinkRunner(self.bus, sink, when_full=self.settings.log_when_full) for sink in self._new_sinks()
         ]
+        watch = watching_logs() if self.settings.capture_logs else nullcontext()
+        endless = anyio.CancelScope()
         async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_run_all, endless, (self.lag.run, self.bus.failures.run))
             for run in (self.stats.run, *(sink.run for sink in self.sinks), *readers):
                 tasks.start_soon(_guard, run)
             try:
-                yield
+                with watch:
+                    yield
             finally:
                 self.bus.close()
+                endless.cancel()
                 tasks.cancel_scope.deadline = anyio.current_time() + _DRAIN
+
+    def _sampling(self) -> Sampling | None:
+        settings = self.settings
+        if settings.sample >= 1 and not settings.sample_routes:
+            return None
+        return Sampling(settings.sample, settings.sample_routes, settings.slow)
 
     def _new_sinks(self) -> list[Sink]:
         log, sinks = self.settings.log, list[Sink]()
@@ -64,6 +98,13 @@ class Pipeline:
         if log in ("file", "both"):
             sinks.append(JsonLogSink.to_file(self.settings.log_file, self.bus.boot))
         return sinks
+
+
+async def _run_all(until: anyio.CancelScope, runs: Iterable[Reader]) -> None:
+    with until:
+        async with anyio.create_task_group() as tasks:
+            for run in runs:
+                tasks.start_soon(_guard, run)
 
 
 async def _guard(run: Reader) -> None:

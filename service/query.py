@@ -1,19 +1,22 @@
 """The query API: what happened, one event whole, and the numbers."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import asdict
 from typing import Annotated, Any, Final
 
+from anyio.lowlevel import checkpoint
 from fastapi import APIRouter, HTTPException, Query, Request
 from starlette.responses import Response
 
 from reqscope.bus import Event, EventBus, Filter, FilterError
 from reqscope.bus.encoding import encode
-from reqscope.bus.schema import Detail, Summary, view
+from reqscope.bus.schema import Detail, Summary, failure_view, view
 
 from .pipeline import Pipeline
 
 MAX_LIMIT: Final = 1_000
+_AT_ONCE: Final = 200
+"""Events looked at before the event loop gets a turn."""
 _OTHERS: Final = ["HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"]
 
 Statistics = Callable[[], dict[str, Any]]
@@ -48,8 +51,9 @@ def query_router(pipeline: Pipeline, more: Statistics) -> APIRouter:
             passes = Filter.parse(filter)
         except FilterError as error:
             raise HTTPException(400, f"filter: {error}, at character {error.position + 1}") from None
-        found, missed, cursor = _newest(bus, passes, limit) if after is None else _after(bus, passes, after, limit)
-        shown = [view(event, bus.boot, Summary) for event in found]
+        search = _newest(bus, passes, limit) if after is None else _after(bus, passes, after, limit)
+        found, missed, cursor = await search
+        shown = [view(event.open(), bus.boot, Summary) for event in found]
         return JSON({"events": shown, "missed": missed, "next": cursor})
 
     @router.get("/api/events/{event_id}", summary="One event, with headers and body")
@@ -59,6 +63,14 @@ def query_router(pipeline: Pipeline, more: Statistics) -> APIRouter:
             raise HTTPException(404, f"event {event_id} is not, or no longer, in the ring")
         return JSON(view(found, bus.boot, Detail))
 
+    @router.get("/api/in-flight", summary="Requests that have begun and not ended, oldest first")
+    async def in_flight(limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 100) -> Response:
+        return JSON({"in_flight": bus.in_flight.oldest(limit), "count": len(bus.in_flight)})
+
+    @router.get("/api/errors", summary="Exceptions by type, route and line, the latest first")
+    async def errors() -> Response:
+        return JSON({"errors": [failure_view(group, bus.boot) for group in bus.failures.latest()]})
+
     @router.get("/api/stats", summary="Counts, latencies, and what each reader delivered and missed")
     async def stats() -> Response:
         bus_now = bus.statistics()
@@ -67,8 +79,11 @@ def query_router(pipeline: Pipeline, more: Statistics) -> APIRouter:
                 "boot": bus_now.boot,
                 **asdict(bus_now.ring),
                 "refused": bus_now.refused,
+                "thinned": bus_now.thinned,
                 "readers": [asdict(reader) for reader in bus_now.readers],
                 "sinks": [asdict(sink.statistics()) for sink in pipeline.sinks],
+                "failures": asdict(bus.failures.statistics()),
+                "loop_lag": asdict(pipeline.lag.snapshot()),
                 **more(),
                 "statistics": asdict(pipeline.stats.snapshot()),
             }
@@ -79,7 +94,8 @@ def query_router(pipeline: Pipeline, more: Statistics) -> APIRouter:
         # Here, because what no route takes goes on to Gradio, whose answers are of another kind.
         if request.method in _OTHERS:
             raise HTTPException(405, f"/api/{rest} is for reading: GET", {"allow": "GET"})
-        raise HTTPException(404, f"there is no /api/{rest}; there are /api/events, /api/events/{{id}} and /api/stats")
+        known = "/api/events, /api/events/{id}, /api/in-flight, /api/errors and /api/stats"
+        raise HTTPException(404, f"there is no /api/{rest}; there are {known}")
 
     @router.get("/livez", summary="The event loop turns")
     async def livez() -> Response:
@@ -95,11 +111,11 @@ def query_router(pipeline: Pipeline, more: Statistics) -> APIRouter:
     return router
 
 
-def _after(bus: EventBus, passes: Filter, after: int, limit: int) -> tuple[list[Event], int, int]:
+async def _after(bus: EventBus, passes: Filter, after: int, limit: int) -> tuple[list[Event], int, int]:
     """Read on from a cursor. One from another life of the bus is ahead of it: then everything is new."""
-    batch = bus.ring.since(after if after <= bus.ring.last else 0)
+    batch = bus.ring.since(after if after <= bus.ring.last else 0, sealed=True)
     found: list[Event] = []
-    for event in batch.events:
+    async for event in _taking_turns(batch.events):
         if passes(event):
             found.append(event)
             if len(found) == limit:
@@ -107,12 +123,20 @@ def _after(bus: EventBus, passes: Filter, after: int, limit: int) -> tuple[list[
     return found, batch.missed, batch.next
 
 
-def _newest(bus: EventBus, passes: Filter, limit: int) -> tuple[list[Event], int, int]:
-    batch = bus.ring.since(bus.ring.first - 1)
+async def _newest(bus: EventBus, passes: Filter, limit: int) -> tuple[list[Event], int, int]:
+    batch = bus.ring.since(bus.ring.first - 1, sealed=True)
     found: list[Event] = []
-    for event in reversed(batch.events):
+    async for event in _taking_turns(reversed(batch.events)):
         if passes(event):
             found.append(event)
             if len(found) == limit:
                 break
     return found[::-1], 0, batch.next
+
+
+async def _taking_turns(events: Iterable[Event]) -> AsyncIterator[Event]:
+    """Go through `events`, and let the application have the event loop now and then: a filter may have to open them."""
+    for number, event in enumerate(events, 1):
+        if not number % _AT_ONCE:
+            await checkpoint()
+        yield event

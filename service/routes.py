@@ -22,7 +22,7 @@ def route_template(scope: Scope, root: str) -> str | None:
     :param root: the root path before the application saw the scope; mounts have appended theirs since
     """
     route = scope.get("route")
-    prefix = _mounts(scope, root, route)
+    prefix = "" if scope.get("root_path", "") == root else _mounts(scope, root, route)
     if route is None or isinstance(route, Mount):
         # Below a mount of an application that has routes, none of them matched; any other takes every path.
         mounted = prefix and not hasattr(scope.get("endpoint"), "routes")
@@ -35,8 +35,8 @@ def route_template(scope: Scope, root: str) -> str | None:
 
 def _mounts(scope: Scope, root: str, route: Any) -> str:
     """The mounts above the route, with the names of their parameters for the values, which is all that is known."""
-    prefix: str = scope.get("root_path", "")[len(root) :]
-    if not prefix or not scope.get("path_params"):
+    prefix: str = scope["root_path"][len(root) :]
+    if not scope.get("path_params"):
         return prefix
     own = getattr(route, "param_convertors", {})
     names = {str(value): f"{{{name}}}" for name, value in scope["path_params"].items() if name not in own}

@@ -7,8 +7,10 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from .capture import Bodies
 from .redaction import SENSITIVE
 
+Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 LogTarget: TypeAlias = Literal["stdout", "file", "both", "none"]
 
 
@@ -36,6 +38,10 @@ class Settings(BaseSettings):
         description="Port of the panel. 0 takes any free one.",
     )
     port_auto: bool = Field(default=False, description="Take the next free port where one is in use.")
+    trusted_proxies: str = Field(
+        default="",
+        description="Addresses of proxies, comma-separated, whose X-Forwarded-For and -Proto are believed. * is all.",
+    )
     insecure: bool = Field(
         default=False, description="Listen where others can reach it, although the panel asks nobody who they are."
     )
@@ -50,15 +56,44 @@ class Settings(BaseSettings):
     max_age: float | None = Field(
         default=None, gt=0, description="Seconds that the ring keeps an event for, if there is a limit."
     )
+    bodies: Bodies = Field(
+        default="off", description="Bodies to keep: off, those of requests that failed (errors), or all."
+    )
+    body_cap: int = Field(default=16 << 10, ge=1, le=64 << 20, description="Bytes to keep of a body.")
+    sample: float = Field(default=1.0, ge=0, le=1, description="Share of requests to keep. All are counted.")
+    sample_routes: Annotated[dict[str, Share], NoDecode] = Field(
+        default={}, description="Shares to keep of single routes, such as /health=0,/items/{id}=0.1."
+    )
+    slow: float = Field(
+        default=1.0, ge=0, description="Seconds from which on a request is kept, as one that failed is, whatever the share."
+    )
+    correlate: bool = Field(
+        default=True, description="Bind request_id, trace_id and span_id to structlog's context variables."
+    )
+    capture_logs: bool = Field(
+        default=True, description="Show the lines that the application logs during a request beside it."
+    )
+    echo_request_id: bool = Field(default=False, description="Answer each request with its X-Request-ID.")
+    capture_panel: bool = Field(default=False, description="Watch a mounted panel's own requests too.")
     redact: Annotated[tuple[str, ...], NoDecode] = Field(
         default=SENSITIVE,
-        description="Headers and query parameters whose values are masked, comma-separated. Empty masks none.",
+        description="Names whose values are masked wherever they stand, comma-separated. Empty masks nothing at all.",
     )
 
     @field_validator("redact", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
         return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+    @field_validator("sample_routes", mode="before")
+    @classmethod
+    def _split_routes(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.strip().rpartition("=") for part in value.split(",") if part.strip()]
+        if any(not route for route, _, _ in pairs):
+            raise ValueError("it is written as /route=share, such as /health=0")
+        return {route.strip(): share for route, _, share in pairs}
 
     @classmethod
     def variables(cls, name: str) -> tuple[str, ...]:

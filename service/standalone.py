@@ -8,7 +8,6 @@ from typing import Any
 from starlette.types import ASGIApp
 
 from .admin import LOOPBACK_HOSTS, ControlPlane
-from .capture import CaptureMiddleware
 from .collector import data_plane
 from .launcher import Background, Launcher
 from .pipeline import Pipeline
@@ -38,7 +37,7 @@ def standalone(
     if ingest:
         data, capture = data_plane(pipeline, app)
     else:
-        data = capture = CaptureMiddleware(app, pipeline.bus, redaction=pipeline.redaction)
+        data = capture = pipeline.capture(app)
     hosts = LOOPBACK_HOSTS if settings.is_loopback else ()
     control = ControlPlane(pipeline, lambda: asdict(capture.statistics()), hosts)
     return Launcher(
@@ -47,6 +46,7 @@ def standalone(
         control,
         panel,
         lifespan="on" if ingest else "auto",
+        trusted_proxies=settings.trusted_proxies,
         background=[background(url(api))] if background else [],
         announce=lambda: announce(url(api), url(panel)),
     )

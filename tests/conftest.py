@@ -1,8 +1,23 @@
-"""Order of the tests."""
+"""Order of the tests, and how thorough they are: `make test` takes minutes, `make prove` as long as it takes."""
+
+import os
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+PROVE = bool(os.environ.get("REQSCOPE_TESTS_PROVE"))
+"""Whether this is `make prove`."""
+
+settings.register_profile("fast", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("prove", settings.get_profile("fast"), derandomize=False, max_examples=10_000)
+settings.load_profile("prove" if PROVE else "fast")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests with a browser last: Playwright keeps an event loop running in this thread until the end."""
     items.sort(key=lambda item: "e2e" in item.path.parts)
+    if not PROVE:
+        skip = pytest.mark.skip(reason="takes long; make prove runs it")
+        for item in items:
+            if "prove" in item.keywords:
+                item.add_marker(skip)

@@ -68,14 +68,14 @@ class Frames:
 
     def _rows(self, kind: str, passes: Filter, after: int | None, second: int) -> Frame:
         ring = self._bus.ring
-        batch = ring.since(ring.first - 1 if after is None else after)
+        batch = ring.since(ring.first - 1 if after is None else after, sealed=True)
         events = [event for event in batch.events if passes(event)] if passes else batch.events
         now = int(time.time())
         text = _json(
             kind,
             missed=batch.missed,
             hidden=max(0, len(events) - MAX_ROWS) if after is not None else 0,
-            rows=[_row(event) for event in events[-MAX_ROWS:]],
+            rows=[_row(event.open()) for event in events[-MAX_ROWS:]],
             counts=self._counts(),
             now=now,
             seconds=self._seconds(second),

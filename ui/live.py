@@ -77,7 +77,7 @@ class LiveFeed:
     async def run(self) -> None:
         """Wake pages until the bus is closed."""
         self._closing = False
-        async with self._bus.subscribe(linger=FRAME_INTERVAL, name="panel") as subscription:
+        async with self._bus.subscribe(linger=FRAME_INTERVAL, name="panel", sealed=True) as subscription:
             async for batch in subscription:
                 await self._wake_all(batch)
 
@@ -152,7 +152,7 @@ class LiveFeed:
         return _sent(viewer, frame)
 
     def _count_waiting(self, viewer: Viewer) -> None:
-        batch = self._bus.ring.since(viewer.counted)
+        batch = self._bus.ring.since(viewer.counted, sealed=True)
         viewer.waiting += batch.missed + sum(map(viewer.passes, batch.events))
         viewer.counted = batch.next
 

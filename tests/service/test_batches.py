@@ -1,5 +1,6 @@
 import json
 import time
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reqscope.service.batches import MAX_RECORDS, Batch, BatchError, read_batch
+from reqscope.service.ingest import MAX_BATCH
 
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -248,6 +250,83 @@ def test_a_batch_of_one_too_many_is_refused_whole_and_says_how_many_are_allowed(
         read(body)
 
     assert caught.value.status == 413
+
+
+def test_nesting_is_judged_record_by_record() -> None:
+    good, bad = [b'{"a":[{"b":[]}]}'] * 500, nested(65)
+    lines = [*good, bad, *good]
+
+    for body in (b"\n".join(lines), b"[" + b",".join(lines) + b"]"):
+        batch = read(body)
+        assert [event.body for event in batch.events] == [*good, *good]
+        assert batch.errors == [{"line": 501, "error": "nested deeper than 64 levels"}]
+
+
+def test_records_may_make_up_for_the_brackets_that_others_lack() -> None:
+    batch = read(b"[" + b",".join([b"1"] * 100 + [nested(65)]) + b"]")
+
+    assert (batch.events, batch.rejected) == ([], 101)
+
+
+def test_an_array_with_more_commas_than_any_number_of_records_is_read_like_another() -> None:
+    many = b'{"n":[' + b"0," * 600_000 + b"0]}"
+
+    batch = read(b"[" + many + b', 17 ,\n{"n":2} ]')
+
+    assert [event.body for event in batch.events] == [many, b'{"n":2}']
+    assert [error["line"] for error in batch.errors] == [2]
+
+
+def test_the_limit_for_such_an_array_is_the_same() -> None:
+    record = b'{"n":[' + b"0," * 60 + b"0]}"
+
+    assert len(read(b"[" + b",".join([record] * MAX_RECORDS) + b"]").events) == MAX_RECORDS
+    with pytest.raises(BatchError, match=r"^at least 10001 records in one batch; send at most 10000 at a time$"):
+        read(b"[" + b",".join([record] * (MAX_RECORDS + 1)) + b"]")
+
+
+def test_blank_lines_are_free_within_reason() -> None:
+    assert len(read(b"\n" * 500_000 + b"{}").events) == 1
+    with pytest.raises(BatchError, match=r"^600000 lines in one batch; send at most 10000 records at a time$"):
+        read(b"\n" * 600_000 + b"{}")
+
+
+def largest(begin: bytes, again: bytes, end: bytes) -> bytes:
+    """Return the largest body that `POST /events` takes, of such parts."""
+    return begin + again * ((MAX_BATCH - len(begin) - len(end)) // len(again)) + end
+
+
+@pytest.mark.parametrize(
+    ("begin", "again", "end"),
+    [
+        (b"[", b"1,", b"1]"),
+        (b"[", b'"ab",', b"1]"),
+        (b"[", b"[],", b"[]]"),
+        (b"[", b"{},", b"{}]"),
+        (b"[", b'"some bytes",', b"1]"),
+        (b"[", b"1234567890123,", b"1]"),
+        (b"[", b"[],", b"[]"),
+        (b"[", b"[", b""),
+        (b'[{"a":[', b"[],", b"[]]}]"),
+        (b'{"a":[', b"[],", b"[]]}"),
+        (b'{"a":[', b"[],", b"[]"),
+        (b'{"a":', b"[", b""),
+        (b"{}", b"\n", b"{}"),
+        (b"{}", b"\n  ", b""),
+        (b"{}", b"\n12", b""),
+    ],
+    ids=repr,
+)
+def test_no_body_takes_much_more_memory_than_it_has_bytes(begin: bytes, again: bytes, end: bytes) -> None:
+    body = largest(begin, again, end)
+    tracemalloc.start()
+    try:
+        outcome(body, "")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 64 << 20
 
 
 @pytest.mark.parametrize(

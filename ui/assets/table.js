@@ -4,6 +4,7 @@
   const ROW = 30, HEAD = 32; // heights in pixels, as in the stylesheet; the head stays at the top of the view
   const AIM = 1500; // milliseconds that rows stand still after the mouse has moved over them
   const KEEP = 2000; // rows this page holds; the server's ring holds more
+  const FEW = 5, NONE = new Set(); // rows that come at once and are pointed out; of more, none stands out
   const SEQ = 0, TIME = 1, KIND = 2, METHOD = 3, PATH = 4, QUERY = 5, STATUS = 6, DURATION = 7, SIZE = 8, CLIENT = 9, ROUTE = 10, ERROR = 11, BODY = 12;
 
   const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
@@ -27,7 +28,10 @@
     constructor(view, rows, empty, newer, onOpen) {
       this.view = view; this.box = rows; this.empty = empty; this.newer = newer; this.onOpen = onOpen;
       this.rows = []; // oldest first; a gap is a row {gap: text}
-      this.pool = []; this.selected = null; this.newest = 0; this.drawn = false;
+      this.shown = new Map(); // row to element
+      this.spare = []; // elements of no row, hidden
+      this.selected = null; this.drawn = false;
+      this.arrived = NONE; // rows that are pointed out when they are drawn
       this.above = 0; // rows that came while the view stayed where it was
       this.aiming = 0; // a timer, while a mouse moves over the rows: they stand still for it, or nobody could hit one
       this.waiting = []; // what came in the meantime, as arguments of append
@@ -39,11 +43,13 @@
       let aimed = null;
       rows.addEventListener("pointerdown", (event) => { aimed = event.target.closest(".rq-row")?.row ?? null; });
       rows.addEventListener("click", () => { if (aimed && !aimed.gap) this.open(aimed); });
+      // A row arrives once, and not again whenever the table is hidden and shown.
+      rows.addEventListener("animationend", (event) => event.target.classList.remove("rq-new"));
       new ResizeObserver(() => this.schedule()).observe(view);
     }
     replace(rows) {
       this.waiting = [];
-      this.rows = rows; this.newest = rows.length ? rows[rows.length - 1][SEQ] : 0;
+      this.rows = rows; this.arrived = NONE;
       this.toTop();
     }
     toTop() { this.view.scrollTop = 0; this.scrolled(); }
@@ -60,10 +66,10 @@
     append(rows, gap) {
       if (this.aiming) { this.waiting.push([rows, gap]); return this.schedule(); }
       const before = this.rows.length;
-      this.newest = before ? this.rows[before - 1][SEQ] ?? this.newest : this.newest;
       if (gap) this.rows.push({ gap });
       for (const row of rows) this.rows.push(row);
       const added = this.rows.length - before;
+      this.arrived = added <= FEW ? new Set(rows) : NONE;
       if (this.rows.length > KEEP) this.rows.splice(0, this.rows.length - KEEP);
       // Whoever has scrolled away keeps the rows they are looking at.
       if (this.view.scrollTop > 0) {
@@ -101,19 +107,33 @@
       this.newer.textContent = `↑ ${count.format(newer)} new`;
       const first = Math.max(0, Math.floor(this.view.scrollTop / ROW) - 2);
       const last = Math.min(this.rows.length, Math.ceil((this.view.scrollTop + this.view.clientHeight) / ROW) + 2);
-      while (this.pool.length < last - first) this.pool.push(this.box.appendChild(makeRow()));
-      this.pool.forEach((element, i) => {
-        const position = first + i, shown = position < last;
-        element.hidden = !shown;
-        if (shown) this.fill(element, position, this.rows[this.index(position)]);
-      });
+      this.place(first, last);
     }
-    fill(element, position, row) {
-      element.style.transform = `translateY(${position * ROW}px)`;
-      if (element.row === row) { element.setAttribute("aria-selected", row[SEQ] === this.selected); return; }
-      element.row = row;
-      element.className = row.gap ? "rq-row rq-gap" : row[SEQ] > this.newest ? "rq-row rq-new" : "rq-row";
-      element.setAttribute("aria-selected", !row.gap && row[SEQ] === this.selected);
+    // A row that stays in view keeps its element, which only moves: a new one costs one row, not all in view. The
+    // elements are in the order of what they show, for whoever has the page read out or copies from it.
+    place(first, last) {
+      const visible = [];
+      for (let position = first; position < last; position++) visible.push(this.rows[this.index(position)]);
+      const before = this.shown;
+      this.shown = new Map(visible.map((row) => [row, before.get(row)]));
+      for (const [row, element] of before) if (!this.shown.has(row)) this.spare.push(element);
+      visible.forEach((row, i) => {
+        const element = this.shown.get(row) ?? this.insert(row, this.shown.get(visible[i - 1]));
+        element.style.transform = `translateY(${(first + i) * ROW}px)`;
+        element.setAttribute("aria-selected", !row.gap && row[SEQ] === this.selected);
+      });
+      for (const element of this.spare) { element.hidden = true; element.row = null; }
+    }
+    insert(row, above) {
+      const element = this.spare.pop() ?? makeRow();
+      this.shown.set(row, element);
+      this.fill(element, row);
+      if (above) above.after(element); else this.box.prepend(element);
+      return element;
+    }
+    fill(element, row) {
+      element.row = row; element.hidden = false;
+      element.className = row.gap ? "rq-row rq-gap" : this.arrived.has(row) ? "rq-row rq-new" : "rq-row";
       const cells = element.children;
       for (const cell of cells) cell.textContent = "";
       if (row.gap) { cells[0].textContent = row.gap; return; }

@@ -1,0 +1,236 @@
+"""One HTTP exchange on its way through: a tee on `receive` and `send` that changes nothing.
+
+What runs here runs once for each request, between two stretches of the application's own code, and finds the
+processor's caches full of that. So it is written for few calls and few objects: each costs more than it would in a
+loop that measures it alone.
+"""
+
+from collections.abc import Awaitable
+from contextvars import ContextVar, Token
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import msgspec
+from starlette.types import Message, Receive, Scope, Send
+
+from reqscope.bus import Event, EventBus, Running
+from reqscope.bus.event import OVERHEAD
+
+from . import correlation
+from .bodies import Chunks
+from .failures import keep
+from .heads import pack, weigh
+from .routes import route_template
+from .sealed import RawLine, SealedEnding, SealedExchange
+
+if TYPE_CHECKING:
+    from .capture import CaptureMiddleware
+
+DISCONNECTED: Final = "client_disconnected"
+CLIENT_CLOSED_REQUEST: Final = 499
+SERVER_ERROR: Final = 500
+"""What servers answer in the place of an application that raised, or returned without an answer."""
+
+MAX_LINES: Final = 200
+"""Log lines kept of one request."""
+
+current: ContextVar["Exchange | None"] = ContextVar("reqscope_exchange", default=None)
+"""The exchange that the code that runs belongs to: its log lines are shown beside it."""
+
+
+class Exchange(msgspec.Struct, eq=False):
+    """A request, and what has been seen of it.
+
+    What the application calls keeps its own failures to itself.
+    """
+
+    capture: "CaptureMiddleware"
+    scope: Scope
+    server_receive: Receive
+    server_send: Send
+    outer: "Exchange | None"
+    root: str
+    started: int
+    clock: float
+    head: bytes
+    status: int = 0
+    response_head: bytes = b""
+    ttfb: float | None = None
+    request_size: int = 0
+    response_size: int = 0
+    request_body: Chunks | None = None
+    response_body: Chunks | None = None
+    trailers: bool = False
+    disconnected: bool = False
+    request_id: str = ""
+    lines: list[RawLine] | None = None
+    token: Token[Any] | None = None
+    bound: correlation.Tokens = ()
+    event: Event | None = None
+
+    async def receive(self) -> Message:
+        message = await self.server_receive()
+        try:
+            if message["type"] == "http.request":
+                body = message.get("body", b"")
+                self.request_size += len(body)
+                if self.request_body is not None:
+                    self.request_body.add(body)
+            elif self.event is None:
+                self.disconnected = True
+        except Exception as error:
+            self.capture.faults.record("receive", error)
+        return message
+
+    def send(self, message: Message) -> Awaitable[None]:
+        # Not a coroutine: returning the server's own awaitable saves one for each message.
+        try:
+            kind = message["type"]
+            if kind == "http.response.body":
+                body = message.get("body", b"")
+                self.response_size += len(body)
+                if self.response_body is not None:
+                    self.response_body.add(body)
+                if not (message.get("more_body", False) or self.trailers):
+                    self.publish(None)
+            elif kind == "http.response.start":
+                self.ttfb = perf_counter() - self.clock
+                self.status = message["status"]
+                self.response_head = pack(message.get("headers", ()))
+                if "trailers" in message:
+                    self.trailers = message["trailers"]
+                if self.capture.echo:
+                    message = correlation.echo(message, self.request_id)
+            else:
+                self.sending(kind, message)
+        except Exception as error:
+            self.capture.faults.record("send", error)
+        return self.server_send(message)
+
+    def sending(self, kind: str, message: Message) -> None:
+        """Note a rarer message of the application's."""
+        if kind == "http.response.trailers":
+            ended = not message.get("more_trailers", False)
+        else:
+            ended = kind in ("http.response.pathsend", "http.response.zerocopysend") and not message.get("more_body")
+        if ended:
+            self.publish(None)
+
+    def end(self, error: BaseException | None) -> None:
+        """The application returned, or raised."""
+        try:
+            self.capture.bus.in_flight.discard(self)
+            try:
+                if self.token is not None:
+                    current.reset(self.token)
+                for token in self.bound:
+                    token.var.reset(token)
+            except ValueError:  # the application is driven from several contexts, each of which ends by itself
+                pass
+            event = self.event or self.publish(error)
+            event.app = perf_counter() - self.clock
+            if error is not None or self.lines is not None:
+                self.amend(event, error)
+        except Exception as fault:
+            self.capture.faults.record("end", fault)
+
+    def publish(self, error: BaseException | None) -> Event:
+        """Put the event on the bus, or have it counted only."""
+        if self.event is not None:  # the application sends more than the protocol allows
+            return self.event
+        scope, capture = self.scope, self.capture
+        total = perf_counter() - self.clock
+        client = scope.get("client")
+        self.event = event = self.describe(
+            time=self.started,
+            method=scope.get("method", "GET"),
+            route=route_template(scope, self.root),
+            status=self.status,
+            client=client[0] if client else "",
+            scheme=scope.get("scheme", "http"),
+            http_version=scope.get("http_version", ""),
+            request_size=self.request_size,
+            response_size=self.response_size,
+            ttfb=self.ttfb,
+            total=total,
+        )
+        # uvicorn's `send` is a method of an object that knows whether anybody still waits for the answer; it tells
+        # only applications that listen. Behind other middleware, or in another server, nobody knows.
+        if getattr(getattr(self.server_send, "__self__", None), "disconnected", False) is True:
+            self.disconnected = True
+        if error is not None or self.disconnected or not event.status:
+            self.blame(event, error)
+        if capture.sampling is None or capture.sampling.keeps(event):
+            self.seal(event)
+            capture.bus.publish(event)
+        else:
+            capture.bus.thin(event)
+        return event
+
+    describe = Event
+
+    def blame(self, event: Event, error: BaseException | None) -> None:
+        """Say in the event what went wrong."""
+        if self.disconnected:
+            event.status, event.error = CLIENT_CLOSED_REQUEST, DISCONNECTED
+        elif error is not None:
+            event.error = type(error).__qualname__
+        if not event.status and (error is None or isinstance(error, Exception)):
+            event.status = SERVER_ERROR
+
+    def seal(self, event: Event) -> None:
+        """Give the event what nobody may see before it passed the gate."""
+        scope, capture = self.scope, self.capture
+        path, query = scope["path"], scope.get("query_string", b"")
+        sealed = SealedExchange(capture.gate, path, query, self.head, self.response_head, self.request_id)
+        size = OVERHEAD + len(path) + len(query) + weigh(self.head) + weigh(self.response_head)
+        if self.request_body is not None and (capture.bodies == "all" or event.status >= 400 or event.error):
+            sealed.request_body, sealed.response_body = self.request_body, self.response_body
+            size += sum(len(body) for body in (self.request_body, self.response_body) if body is not None)
+        if self.lines is not None:
+            sealed.lines = tuple(self.lines)
+        event.size, event.sealed = size, sealed
+
+    def amend(self, event: Event, error: BaseException | None) -> None:
+        """Add to the published event what was known only at the end."""
+        if error is not None and event.error is None:
+            event.error = type(error).__qualname__
+        if event.seq:  # otherwise it was not kept
+            raised = keep(error) if error is not None else None
+            event.sealed = SealedEnding(self.capture.gate, event.sealed, raised, tuple(self.lines or ()))
+            if raised is not None:
+                self.capture.bus.failures.note(event)
+
+    def log(self, line: RawLine) -> None:
+        """Keep a line that the application logged. Safe in any thread."""
+        if self.lines is None:
+            self.lines = []
+        if len(self.lines) < MAX_LINES:
+            self.lines.append(line)
+
+    def is_of(self, bus: EventBus, scope: Scope) -> bool:
+        """Whether this or an outer exchange is the one of that very request, on that bus."""
+        # The list of headers goes along when middleware copies the scope: nothing of ours needs to be put into it.
+        # A request that a handler makes has headers of its own.
+        if self.capture.bus is bus and self.scope["headers"] is scope["headers"]:
+            return True
+        return self.outer is not None and self.outer.is_of(bus, scope)
+
+    def running(self) -> Running:
+        """See `reqscope.bus.inflight.Runner`."""
+        scope, gate = self.scope, self.capture.gate
+        client = scope.get("client")
+        return Running(
+            id=f"{id(self):x}",
+            time=self.started,
+            age=perf_counter() - self.clock,
+            kind="request" if scope["type"] == "http" else "websocket",
+            method=scope.get("method", "GET"),
+            path=gate.path(scope["path"]),
+            query=gate.query(scope.get("query_string", b"")).decode("latin-1"),
+            client=client[0] if client else "",
+            status=self.status,
+            request_size=self.request_size,
+            response_size=self.response_size,
+            request_id=gate.text(self.request_id),
+        )

@@ -1,0 +1,41 @@
+"""Headers as capture keeps them: one bytes object, which is made, kept and dropped in no time."""
+
+from collections.abc import Iterable
+from itertools import chain
+from typing import Final
+
+from reqscope.bus.event import PER_HEADER, Headers
+
+_PER_LINE: Final = PER_HEADER // 2
+
+
+def pack(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return names and values in turn, one a line.
+
+    One object instead of three for each header: less to allocate, to evict cold from the ring, and to free. A line
+    feed in a header, which no server lets through, becomes a space.
+
+    :param headers: a list or a tuple; anything else might be there to be read only once, by the server
+    :raises TypeError: they are not pairs of bytes, or not in a list or tuple
+    :raises ValueError: they are not pairs
+    """
+    if not isinstance(headers, list | tuple):
+        raise TypeError(f"headers in a {type(headers).__name__} are not read")
+    head = b"\n".join(chain.from_iterable(headers))
+    if head.count(b"\n") == 2 * len(headers) - 1 or not headers:
+        return head
+    pairs = [(bytes(name), bytes(value)) for name, value in headers]
+    return b"\n".join([part.replace(b"\n", b" ") for part in chain.from_iterable(pairs)])
+
+
+def unpack(head: bytes) -> Headers:
+    """Return the headers that `pack` was given."""
+    if not head:
+        return ()
+    texts = iter(head.split(b"\n"))
+    return tuple(zip(texts, texts, strict=True))
+
+
+def weigh(head: bytes) -> int:
+    """Return the bytes that the headers take once they are unpacked."""
+    return len(head) + _PER_LINE * head.count(b"\n")

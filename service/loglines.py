@@ -1,0 +1,100 @@
+"""What the application logs during a request, to be shown beside it.
+
+Neither a handler nor a logger of the application's is changed: a handler of ours on the root logger would switch off
+Python's last resort, and `logging.basicConfig`.
+"""
+
+import logging
+from collections.abc import Generator
+from contextlib import contextmanager
+from time import time_ns
+from typing import Any, Final
+
+import structlog
+from structlog.typing import EventDict
+
+from .exchange import Exchange, current
+from .sealed import RawLine
+
+_MAX_MESSAGE: Final = 8_000
+_NOT_THE_APPLICATIONS: Final = ("reqscope", "uvicorn.access")
+
+_watchers = 0
+
+
+@contextmanager
+def watching_logs() -> Generator[None]:
+    """Inside the block, keep the lines that the standard library's loggers and structlog's write during requests.
+
+    Only lines that the application's own configuration lets through. structlog is watched as it is configured when the
+    block begins. Blocks may overlap.
+    """
+    global _watchers
+    _watchers += 1
+    _watch_logging()
+    _watch_structlog()
+    try:
+        yield
+    finally:
+        _watchers -= 1
+        if not _watchers:
+            _leave_structlog()
+
+
+def _watch_logging() -> None:
+    inner = logging.getLogRecordFactory()
+    if getattr(inner, "is_reqscope", False):
+        return
+
+    def factory(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = inner(*args, **kwargs)
+        if _watchers and (exchange := current.get()) is not None:
+            _note_record(exchange, record)
+        return record
+
+    # It stays when the last block ends: somebody may have put one of their own round it, and it does nothing then.
+    factory.is_reqscope = True  # type: ignore[attr-defined]
+    logging.setLogRecordFactory(factory)
+
+
+def _note_record(exchange: Exchange, record: logging.LogRecord) -> None:
+    try:
+        if not record.name.startswith(_NOT_THE_APPLICATIONS):
+            message = _rendered(record.msg) if isinstance(record.msg, dict) else record.getMessage()
+            exchange.log(_line(record.levelname.lower(), record.name, message))
+    except Exception as error:
+        exchange.capture.faults.record("log line", error)
+
+
+def _watch_structlog() -> None:
+    # In place, before the renderer: loggers that exist already hold on to this very list.
+    processors = structlog.get_config()["processors"]
+    if processors and note_line not in processors:
+        processors.insert(len(processors) - 1, note_line)
+
+
+def _leave_structlog() -> None:
+    processors = structlog.get_config()["processors"]
+    if note_line in processors:
+        processors.remove(note_line)
+
+
+def note_line(logger: object, method: str, event_dict: EventDict) -> EventDict:
+    """Keep a line for the request it belongs to. A structlog processor, for a chain that is configured late."""
+    # What goes on to the standard library's logging is seen there.
+    if (exchange := current.get()) is not None and not isinstance(logger, logging.Logger):
+        try:
+            exchange.log(_line(method, str(event_dict.get("logger", "")), _rendered(event_dict)))
+        except Exception as error:
+            exchange.capture.faults.record("log line", error)
+    return event_dict
+
+
+def _line(level: str, logger: str, message: str) -> RawLine:
+    return time_ns(), level, logger, message[:_MAX_MESSAGE]
+
+
+def _rendered(event_dict: Any) -> str:
+    known = ("event", "level", "logger", "timestamp", "request_id", "trace_id", "span_id")
+    more = [f"{key}={value!r}" for key, value in event_dict.items() if key not in known and not str(key).startswith("_")]
+    return " ".join([str(event_dict.get("event", "")), *more])

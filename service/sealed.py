@@ -1,0 +1,175 @@
+"""The gate: what was captured passes it once, off the request path, before any reader sees it."""
+
+import re
+from collections.abc import Callable
+from typing import Final, TypeAlias, TypeVar
+
+import msgspec
+
+from reqscope.bus import Event
+from reqscope.bus.event import Body, Failure, Headers, LogLine, Sealed
+from reqscope.bus.schema import header
+
+from . import correlation, heads
+from .bodies import Chunks, unpack
+from .failures import Raised, fingerprint, render
+from .faults import Faults
+from .redaction import Redaction
+
+RawLine: TypeAlias = tuple[int, str, str, str]
+"""Time, level, logger and message of a log line, as the application wrote it."""
+
+T = TypeVar("T")
+
+_SIGN_IN: Final = re.compile(r"log-?_?[io]n|sign-?_?[iu]|token|oauth|auth|passw|session|credential", re.IGNORECASE)
+
+
+class Gate:
+    """Decodes and masks. What it cannot make safe it leaves out, and counts a fault.
+
+    :param body_cap: bytes of a body to show
+    """
+
+    def __init__(self, redaction: Redaction, faults: Faults, body_cap: int = 16 << 10) -> None:
+        self.redaction = redaction
+        self.faults = faults
+        self.body_cap = body_cap
+
+    def __reduce__(self) -> str:
+        # Every sealed exchange holds its gate, so this keeps raw secrets out of pickles; JSON encoders refuse it anyway.
+        raise TypeError("what was captured can be copied only after it was opened")
+
+    def headers(self, head: bytes) -> Headers:
+        return self._safely(lambda: self.redaction.headers(heads.unpack(head)), ())
+
+    def query(self, query: bytes) -> bytes:
+        return self._safely(lambda: self.redaction.query(query), b"") if query else query
+
+    def path(self, path: str) -> str:
+        return self._safely(lambda: self.redaction.path(path), "[withheld]")
+
+    def text(self, text: str) -> str:
+        return self._safely(lambda: self.redaction.text(text), "[withheld]")
+
+    def body(self, chunks: Chunks | None, size: int, headers: Headers, place: str) -> Body | None:
+        """Return the captured part of a body of `size` bytes, made readable.
+
+        :param place: path and route, by which a sign-in is known
+        """
+        if chunks is None or not chunks.parts:
+            return None
+        captured = min(len(chunks), self.body_cap)
+        withheld = Body(data=b"", captured=captured, withheld="it could not be made safe to show")
+        return self._safely(lambda: self._readable(chunks, size, headers, place, captured), withheld)
+
+    def content(self, data: bytes, content_type: bytes) -> bytes:
+        """Return a whole body that a program sent to be kept, masked."""
+        return self._safely(lambda: self.redaction.body(data, content_type), b"")
+
+    def failure(self, raised: Raised, route: str | None) -> Failure:
+        return Failure(
+            message=self.text(raised.message),
+            traceback=self.text(self._safely(lambda: render(raised), "")),
+            fingerprint=fingerprint(raised, route),
+        )
+
+    def line(self, line: RawLine) -> LogLine:
+        time, level, logger, message = line
+        return LogLine(time=time, level=level, logger=logger, message=self.text(message))
+
+    def _readable(self, chunks: Chunks, size: int, headers: Headers, place: str, captured: int) -> Body:
+        data, complete = chunks.join(), len(chunks) == size
+        kind = header(headers, b"content-type").encode("latin-1")
+        unpacked = unpack(data, header(headers, b"content-encoding").encode("latin-1"), self.body_cap)
+        if unpacked is not None:
+            data, complete = unpacked[0], complete and unpacked[1]
+        if (unpacked is None or not self.redaction.readable(data, kind)) and _SIGN_IN.search(place):
+            return Body(data=b"", captured=captured, withheld="it cannot be decoded, and may hold a sign-in")
+        masked = self.redaction.body(data, kind, complete=complete)
+        return Body(data=masked[: self.body_cap], captured=captured)
+
+    def _safely(self, step: Callable[[], T], instead: T) -> T:
+        try:
+            return step()
+        except Exception as error:
+            self.faults.record("redaction", error)
+            return instead
+
+
+class SealedExchange(msgspec.Struct, gc=False):
+    """An exchange as it was seen. Nobody is to look in here: `open` is the way to what it holds."""
+
+    gate: Gate
+    path: str
+    query: bytes
+    request_head: bytes
+    response_head: bytes
+    request_id: str = ""
+    request_body: Chunks | None = None
+    response_body: Chunks | None = None
+    lines: tuple[RawLine, ...] = ()
+    body: bytes = b""
+    """What was posted to be kept."""
+
+    def open(self, event: Event) -> None:
+        """See `reqscope.bus.event.Sealed`."""
+        gate = self.gate
+        event.path = gate.path(self.path)
+        event.query = gate.query(self.query)
+        event.request_headers = gate.headers(self.request_head)
+        event.response_headers = gate.headers(self.response_head)
+        event.request_id = gate.text(self.request_id)
+        if self.body:
+            event.body = gate.content(self.body, header(event.request_headers, b"content-type").encode("latin-1"))
+        if (trace := correlation.trace(self.request_head)) is not None:
+            event.trace_id, event.span_id = trace
+        if self.request_body is not None or self.response_body is not None:
+            place = f"{event.route} {event.path}"
+            event.request_body = gate.body(self.request_body, event.request_size, event.request_headers, place)
+            event.response_body = gate.body(self.response_body, event.response_size, event.response_headers, place)
+        if self.lines:
+            event.logs = tuple(map(gate.line, self.lines))
+
+    def __repr__(self) -> str:
+        return "SealedExchange(…)"
+
+
+class SealedEnding(msgspec.Struct, gc=False):
+    """What became known after the event was published: an exception, and what was logged by background tasks."""
+
+    gate: Gate
+    before: Sealed | None
+    raised: Raised | None
+    lines: tuple[RawLine, ...]
+    """All of them, those that were known before among them."""
+
+    def open(self, event: Event) -> None:
+        """See `reqscope.bus.event.Sealed`."""
+        if self.before is not None:
+            self.before.open(event)
+        if self.raised is not None:
+            event.failure = self.gate.failure(self.raised, event.route)
+        if self.lines:
+            event.logs = tuple(map(self.gate.line, self.lines))
+
+    def __repr__(self) -> str:
+        return "SealedEnding(…)"
+
+
+class SealedRecord:
+    """A record of a batch, whose text stands in the event itself until it is opened. One does for all of them."""
+
+    __slots__ = ("_gate",)
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+
+    def open(self, event: Event) -> None:
+        """See `reqscope.bus.event.Sealed`."""
+        gate = self._gate
+        event.path = gate.path(event.path)
+        event.body = gate.content(event.body, b"application/json")
+        if event.route:
+            event.route = gate.path(event.route)
+        if event.error:
+            event.error = gate.text(event.error)

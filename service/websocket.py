@@ -1,0 +1,93 @@
+"""One WebSocket from its handshake to its end: a tee on its messages that changes nothing."""
+
+from collections.abc import Awaitable
+from functools import partial
+from time import perf_counter
+from typing import Final
+
+from starlette.types import Message
+
+from reqscope.bus import Event
+
+from .exchange import DISCONNECTED, SERVER_ERROR, Exchange
+from .heads import pack
+
+_SWITCHING: Final = 101
+_FORBIDDEN: Final = 403
+_NORMAL: Final = 1000
+_NO_STATUS: Final = 1005
+"""Close codes: RFC 6455, 7.4.1."""
+
+
+class WebSocketExchange(Exchange):
+    """A WebSocket: one event when it ends, with the time it was open and how many messages went each way."""
+
+    received: int = 0
+    sent: int = 0
+    close_code: int | None = None
+
+    async def receive(self) -> Message:
+        message = await self.server_receive()
+        try:
+            kind = message["type"]
+            if kind == "websocket.receive":
+                self.received += 1
+                self.request_size += _size(message)
+            elif kind == "websocket.disconnect" and self.close_code is None:
+                self.close_code = message.get("code", _NO_STATUS)
+        except Exception as error:
+            self.capture.faults.record("receive", error)
+        return message
+
+    def send(self, message: Message) -> Awaitable[None]:
+        try:
+            self.sending(message["type"], message)
+        except Exception as error:
+            self.capture.faults.record("send", error)
+        return self.server_send(message)
+
+    def sending(self, kind: str, message: Message) -> None:
+        if kind == "websocket.send":
+            self.sent += 1
+            self.response_size += _size(message)
+        elif kind == "websocket.accept":
+            self._respond(_SWITCHING, message)
+        elif kind == "websocket.http.response.start":
+            self._respond(message["status"], message)
+        elif kind == "websocket.http.response.body":
+            self.response_size += len(message.get("body", b""))
+        elif kind == "websocket.close":
+            if not self.status:
+                self._respond(_FORBIDDEN, {})
+            elif self.close_code is None:
+                self.close_code = message.get("code", _NORMAL)
+
+    def _respond(self, status: int, message: Message) -> None:
+        self.ttfb = perf_counter() - self.clock
+        self.status = status
+        self.response_head = pack(message.get("headers", ()))
+
+    @property
+    def describe(self) -> partial[Event]:  # type: ignore[override]
+        return partial(
+            Event,
+            kind="websocket",
+            messages_received=self.received,
+            messages_sent=self.sent,
+            close_code=self.close_code,
+        )
+
+    def blame(self, event: Event, error: BaseException | None) -> None:
+        if error is not None:
+            event.error = type(error).__qualname__
+        elif self.close_code is not None and not self.status:
+            event.error = DISCONNECTED
+        if not event.status and (error is None or isinstance(error, Exception)):
+            event.status = SERVER_ERROR
+
+
+def _size(message: Message) -> int:
+    text: str | None = message.get("text")
+    if text is None:
+        return len(message.get("bytes") or b"")
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
