@@ -75,6 +75,11 @@ class EventBus:
     def closed(self) -> bool:
         return self._closed
 
+    @property
+    def thinned(self) -> int:
+        """Events that were counted and, by sampling, not kept."""
+        return self._thinned
+
     def publish(self, event: Event) -> int:
         """Put `event` on the bus and return its number; 0 when the bus is closed, which is counted.
 

@@ -24,10 +24,14 @@ class ControlPlane:
     """
 
     def __init__(self, pipeline: Pipeline, capture: Statistics, hosts: tuple[str, ...] = ()) -> None:
-        from reqscope.ui import Panel  # here, and only here, do the planes and the panel meet
+        from reqscope.ui import Health, Panel  # here, and only here, do the planes and the panel meet
+
+        def health() -> Health:
+            now = capture()
+            return Health(**{name: now[name] for name in Health._fields if name in now})
 
         self._pipeline = pipeline
-        self.panel = Panel(pipeline.bus, pipeline.stats, pipeline.sinks)
+        self.panel = Panel(pipeline.bus, pipeline.stats, pipeline.sinks, pipeline.lag, health)
         self.app = FastAPI(title="Reqscope", docs_url=None, redoc_url=None)
         self.app.include_router(query_router(pipeline, lambda: {"capture": capture(), "viewers": self.panel.viewers}))
         answer_with_problems(self.app)

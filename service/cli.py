@@ -93,10 +93,12 @@ def demo(
     capacity: Capacity = None,
     insecure: Insecure = None,
 ) -> None:
-    """Like `serve`, with a small shop and its customers: something to see. Logs nothing unless told."""
+    """Like `serve`, with a small shop and its customers: something to see. Keeps bodies, and logs nothing, unless told."""
     settings = _settings(locals())
-    if "log" not in settings.model_fields_set:
-        settings = settings.model_copy(update={"log": "none"})
+    quiet = {"log": "none", "bodies": "all"}
+    settings = settings.model_copy(
+        update={name: value for name, value in quiet.items() if name not in settings.model_fields_set}
+    )
     from .demo import customers, shop_app
 
     _launch(settings, shop_app, ingest=True, background=customers)
@@ -111,8 +113,7 @@ def config() -> None:
         table.add_column(heading, overflow="fold")
     for name, field in Settings.model_fields.items():
         value = getattr(settings, name)
-        shown = ", ".join(value) or "(none)" if isinstance(value, tuple) else "" if value is None else str(value)
-        table.add_row(name, shown, _origin(name), field.description)
+        table.add_row(name, _shown(value), _origin(name), field.description)
     out.print(table)
 
 
@@ -192,6 +193,18 @@ def _supervise(directory: Path) -> NoReturn:
     command = [sys.argv[0], *(argument for argument in sys.argv[1:] if argument != "--reload")]
     run_process(directory, target=" ".join(map(repr, command)), target_type="command", sigint_timeout=5)
     sys.exit(0)
+
+
+def _shown(value: object) -> str:
+    match value:
+        case None | "":
+            return ""
+        case tuple():
+            return ", ".join(map(str, value)) or "(none)"
+        case dict():
+            return ", ".join(f"{key}={item}" for key, item in value.items())
+        case _:
+            return str(value)
 
 
 def _origin(name: str) -> str:

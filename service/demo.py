@@ -1,5 +1,6 @@
 """A small shop with customers, so that there is something to see."""
 
+import logging
 import random
 from collections.abc import Callable, Coroutine
 
@@ -13,6 +14,9 @@ _CALM, _RUSH = 12.0, 90.0
 """Requests per second, most of the time and in a rush."""
 
 _PRODUCTS = 40
+_OUT_OF_BOXES = 13
+
+logger = logging.getLogger("shop")
 
 
 class Order(BaseModel):
@@ -24,6 +28,7 @@ def shop_app(seed: int = 7) -> FastAPI:
     """Return an application with quick, slow, missing and failing routes."""
     app = FastAPI(title="Demo shop", docs_url=None, redoc_url=None)
     chance = random.Random(seed)
+    _keep_quiet()
 
     @app.get("/")
     async def home() -> dict[str, str]:
@@ -44,9 +49,18 @@ def shop_app(seed: int = 7) -> FastAPI:
     @app.post("/orders", status_code=201)
     async def order(order: Order) -> dict[str, object]:
         await anyio.sleep(chance.lognormvariate(-4.2, 0.4))
+        logger.info("order of %d of product %d", order.amount, order.product)
         if order.amount > 8:
+            logger.warning("product %d: only %d in stock", order.product, order.amount - 1)
             raise HTTPException(409, "not that many in stock")
-        return {"order": chance.randrange(10**6), "product": order.product}
+        boxes = _per_box(order)
+        return {"order": chance.randrange(10**6), "product": order.product, "boxes": boxes}
+
+    @app.get("/exports/{year}")
+    async def export(year: int) -> dict[str, object]:
+        logger.info("exporting %d", year)
+        await anyio.sleep(chance.uniform(4, 12))
+        return {"year": year, "orders": chance.randrange(10**5)}
 
     @app.get("/reports/{month}")
     async def report(month: str) -> dict[str, object]:
@@ -56,6 +70,21 @@ def shop_app(seed: int = 7) -> FastAPI:
         return {"month": month, "sold": chance.randrange(1000)}
 
     return app
+
+
+def _per_box(order: Order) -> float:
+    sizes = {_OUT_OF_BOXES: 0}
+    return order.amount / sizes.get(order.product, 4)  # product 13 is why this shop has an error to show
+
+
+def _keep_quiet() -> None:
+    """The shop's lines are for the panel, and its failures are on purpose: neither belongs on the terminal."""
+    logger.setLevel(logging.INFO)
+    logger.addHandler(logging.NullHandler())
+    logger.propagate = False
+    logging.getLogger("uvicorn.error").addFilter(
+        lambda record: not record.getMessage().startswith("Exception in ASGI application")
+    )
 
 
 def customers(address: str, seed: int = 11) -> Callable[[], Coroutine[object, object, None]]:
@@ -91,6 +120,8 @@ async def _send(client: httpx.AsyncClient, chance: random.Random) -> None:
             await client.get("/")
         elif kind < 0.96:
             await client.post("/orders", json={"product": "lamp"}, headers=token)
+        elif kind < 0.965:
+            await client.get(f"/exports/{chance.randrange(2020, 2027)}", timeout=30)
         else:
             await client.get(f"/reports/2026-{chance.randrange(1, 13):02}")
     except httpx.HTTPError:

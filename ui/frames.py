@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from reqscope.bus import Event, EventBus, Filter, SinkRunner, Stats
+from reqscope.bus import Event, EventBus, Filter, LoopLag, Running, SinkRunner, Stats
 from reqscope.bus.encoding import encode
 from reqscope.bus.stats import CLASSES, Second
 
@@ -13,6 +13,23 @@ MAX_ROWS: Final = 500
 
 _TEXT: Final = 300
 """Characters of a text that a row shows; the detail has them all."""
+
+
+SHOWN_RUNNING: Final = 8
+LONG: Final = 0.4
+"""Seconds after which a request that is still in flight is shown by itself; most have ended by then."""
+
+
+class Health(NamedTuple):
+    """What the page says of the monitor itself, beside what the bus knows."""
+
+    faults: int = 0
+    """Failures of the capture's own."""
+    capturing: bool = True
+    skipped: int = 0
+    """Requests that passed unwatched while it was not."""
+    last: str = ""
+    """The latest fault, in words."""
 
 
 class Frame(NamedTuple):
@@ -30,10 +47,19 @@ class Frames:
 
     _REMEMBERED: Final = 64
 
-    def __init__(self, bus: EventBus, stats: Stats, sinks: Sequence[SinkRunner]) -> None:
+    def __init__(
+        self,
+        bus: EventBus,
+        stats: Stats,
+        sinks: Sequence[SinkRunner],
+        lag: LoopLag | None = None,
+        health: Callable[[], Health] = Health,
+    ) -> None:
         self._bus = bus
         self._stats = stats
         self._sinks = sinks
+        self._lag = lag
+        self._health = health
         self._built: dict[tuple[object, ...], Frame] = {}
 
     def hello(self, token: str) -> str:
@@ -52,7 +78,10 @@ class Frames:
     def still(self, kind: str, to: int, second: int, **more: object) -> Frame:
         """No rows: a heartbeat in a quiet time, or what is new behind a view that is paused."""
         now = int(time.time())
-        return Frame(_json(kind, counts=self._counts(), now=now, seconds=self._seconds(second), **more), to, now)
+        text = _json(
+            kind, counts=self._counts(), running=self._running(), now=now, seconds=self._seconds(second), **more
+        )
+        return Frame(text, to, now)
 
     def bye(self) -> str:
         """The last frame before the server goes down."""
@@ -77,6 +106,7 @@ class Frames:
             hidden=max(0, len(events) - MAX_ROWS) if after is not None else 0,
             rows=[_row(event.open()) for event in events[-MAX_ROWS:]],
             counts=self._counts(),
+            running=self._running(),
             now=now,
             seconds=self._seconds(second),
         )
@@ -85,8 +115,16 @@ class Frames:
     def _seconds(self, second: int) -> list[object]:
         return [_second(each) for each in self._stats.snapshot(second - 1).seconds]
 
+    def long_running(self) -> list[Running]:
+        """The oldest of the requests that have been in flight for long."""
+        return [running for running in self._bus.in_flight.oldest(SHOWN_RUNNING) if running.age >= LONG]
+
+    def _running(self) -> list[object]:
+        return [_running_row(running) for running in self.long_running()]
+
     def _counts(self) -> dict[str, object]:
         ring = self._bus.ring.statistics()
+        health = self._health()
         sinks = [sink.statistics() for sink in self._sinks]
         return {
             "received": ring.published,
@@ -95,6 +133,10 @@ class Frames:
             "oldest": ring.oldest_time // 1_000_000 if ring.oldest_time else None,
             "lost": sum(sink.lost + sink.reader.missed for sink in sinks),
             "failing": [sink.name for sink in sinks if sink.failing],
+            "in_flight": len(self._bus.in_flight),
+            "thinned": self._bus.thinned,
+            "lag": None if self._lag is None else round(self._lag.snapshot().now * 1_000, 1),
+            **health._asdict(),
         }
 
 
@@ -118,6 +160,19 @@ def _row(event: Event) -> tuple[object, ...]:
         event.route and event.route[:_TEXT],
         event.error and event.error[:_TEXT],
         event.body[:_TEXT].decode("utf-8", "replace"),
+    )
+
+
+def _running_row(running: Running) -> tuple[object, ...]:
+    return (
+        running.id,
+        round(running.age * 1_000),
+        "WebSocket" if running.kind == "websocket" else running.method[:_TEXT],
+        running.path[:_TEXT],
+        running.query[:_TEXT],
+        running.client[:_TEXT],
+        running.status,
+        running.response_size,
     )
 
 

@@ -6,9 +6,9 @@ from typing import Final
 
 import anyio
 
-from reqscope.bus import Batch, EventBus, Filter
+from reqscope.bus import EventBus, Filter
 
-from .frames import Frame, Frames
+from .frames import LONG, Frame, Frames
 
 FRAME_INTERVAL: Final = 0.125
 """Seconds between two frames at the least. What comes after a quiet spell is sent at once."""
@@ -38,6 +38,8 @@ class Viewer:
         self.waiting = 0
         self.counted = 0
         self.closed = False
+        self.running: tuple[str, ...] = ()
+        """Which requests the page was told are in flight."""
         self.wake = anyio.Event()
 
     def show(self, passes: Filter) -> None:
@@ -71,15 +73,21 @@ class LiveFeed:
         self._viewers: dict[str, Viewer] = {}
         self._head = bus.ring.last
         """Newest event when pages were last woken. They are served up to here, so that they ask for equal frames."""
+        self._running: tuple[str, ...] = ()
+        """What was in flight for long when that was last looked at."""
         self._closing = False
         self._dropped = anyio.Event()
 
     async def run(self) -> None:
         """Wake pages until the bus is closed."""
         self._closing = False
-        async with self._bus.subscribe(linger=FRAME_INTERVAL, name="panel", sealed=True) as subscription:
-            async for batch in subscription:
-                await self._wake_all(batch)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._watch_in_flight)
+            async with self._bus.subscribe(linger=FRAME_INTERVAL, name="panel", sealed=True) as subscription:
+                async for batch in subscription:
+                    self._head = batch.next
+                    await self._wake_all()
+            tasks.cancel_scope.cancel()
 
     def open(self, passes: Filter) -> Viewer:
         """Begin to serve a page. To be ended with `drop`."""
@@ -140,6 +148,9 @@ class LiveFeed:
         if viewer.stale:
             frame = self._frames.full(viewer.passes, self._head)
             viewer.stale, viewer.waiting, viewer.counted = False, 0, frame.to
+        elif viewer.running != self._running:
+            kind = "paused" if viewer.paused else "running"
+            frame = self._frames.still(kind, viewer.cursor, viewer.second, new=viewer.waiting)
         elif viewer.paused:
             if viewer.counted >= self._head:
                 return None
@@ -149,6 +160,7 @@ class LiveFeed:
             return None
         else:
             frame = self._frames.add(viewer.passes, viewer.cursor, viewer.second, self._head)
+        viewer.running = self._running
         return _sent(viewer, frame)
 
     def _count_waiting(self, viewer: Viewer) -> None:
@@ -156,8 +168,16 @@ class LiveFeed:
         viewer.waiting += batch.missed + sum(map(viewer.passes, batch.events))
         viewer.counted = batch.next
 
-    async def _wake_all(self, batch: Batch) -> None:
-        self._head = batch.next
+    async def _watch_in_flight(self) -> None:
+        """Wake pages when what has been in flight for long is not what they show. A frame for rows tells it as well."""
+        while True:
+            await self._bus.in_flight.wait_change()
+            await anyio.sleep(LONG + FRAME_INTERVAL)  # what began just now is long in flight by then, or has ended
+            self._running = tuple(running.id for running in self._frames.long_running()) if self._viewers else ()
+            if any(viewer.running != self._running for viewer in self._viewers.values()):
+                await self._wake_all()
+
+    async def _wake_all(self) -> None:
         viewers = list(self._viewers.values())
         for start in range(0, len(viewers), _AT_ONCE):
             if start:

@@ -14,16 +14,16 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 import gradio as gr
 from fastapi import FastAPI
 
-from reqscope.bus import EventBus, Filter, FilterError, SinkRunner, Stats
+from reqscope.bus import EventBus, Filter, FilterError, LoopLag, SinkRunner, Stats
 from reqscope.bus.encoding import encode
 from reqscope.bus.schema import Detail, view
 
-from .frames import Frames
+from .frames import Frames, Health
 from .live import HEARTBEAT, LiveFeed
 
 T = TypeVar("T")
 
-_SCRIPTS: Final = ("vendor/uPlot.iife.min.js", "table.js", "charts.js", "detail.js", "connection.js", "page.js")
+_SCRIPTS: Final = ("vendor/uPlot.iife.min.js", "table.js", "charts.js", "running.js", "detail.js", "connection.js", "page.js")
 _STYLES: Final = ("vendor/uPlot.min.css", "panel.css")
 _SLOTS: Final = 1_000
 """Pages that can be open at once. Gradio's default of 40 leaves the 41st waiting for ever, and each button too."""
@@ -36,11 +36,20 @@ class Panel:
     """The live panel of one bus.
 
     :param sinks: whose losses the page shows
+    :param lag: how late the event loop is
+    :param health: what there is to say of what produces the events
     """
 
-    def __init__(self, bus: EventBus, stats: Stats, sinks: Sequence[SinkRunner] = ()) -> None:
+    def __init__(
+        self,
+        bus: EventBus,
+        stats: Stats,
+        sinks: Sequence[SinkRunner] = (),
+        lag: LoopLag | None = None,
+        health: Callable[[], Health] = Health,
+    ) -> None:
         self._bus = bus
-        self._frames = Frames(bus, stats, sinks)
+        self._frames = Frames(bus, stats, sinks, lag, health)
         self._feed = LiveFeed(bus, self._frames)
         self._blocks = _in_event_loop(self._build)
 

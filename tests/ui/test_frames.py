@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reqscope.bus import Event, EventBus, Filter, JsonLogSink, SinkRunner, Stats
-from reqscope.ui.frames import MAX_ROWS, Frame, Frames
+from reqscope.bus import Event, EventBus, Filter, JsonLogSink, LoopLag, Running, SinkRunner, Stats
+from reqscope.ui.frames import LONG, MAX_ROWS, SHOWN_RUNNING, Frame, Frames, Health
 
 EVERYTHING = Filter.parse("")
 
@@ -154,12 +154,74 @@ def test_built_frames_are_not_remembered_for_ever(bus: EventBus, frames: Frames)
 
 def test_counts_are_those_of_the_ring(frames: Frames, bus: EventBus) -> None:
     counts = read(frames.still("heartbeat", 0, 0))["counts"]
-    assert counts == {"received": 0, "kept": 0, "evicted": 0, "oldest": None, "lost": 0, "failing": []}
+    assert counts == {
+        "received": 0,
+        "kept": 0,
+        "evicted": 0,
+        "oldest": None,
+        "lost": 0,
+        "failing": [],
+        "in_flight": 0,
+        "thinned": 0,
+        "lag": None,
+        "faults": 0,
+        "capturing": True,
+        "skipped": 0,
+        "last": "",
+    }
 
     publish(bus, 2_005)
     counts = read(frames.still("heartbeat", 0, 0))["counts"]
     assert (counts["received"], counts["kept"], counts["evicted"]) == (2_005, 2_000, 5)
     assert counts["oldest"] == 1_700_000_000_123
+
+
+class Request:
+    """Something in flight since `age` seconds."""
+
+    def __init__(self, age: float, path: str = "/slow") -> None:
+        self.age = age
+        self.path = path
+
+    def running(self) -> Running:
+        return Running(
+            id=self.path, time=0, age=self.age, kind="request", method="GET", path=self.path, query="a=1", client="::1"
+        )
+
+
+def test_what_is_in_flight_for_long_is_told_oldest_first_and_what_is_not_only_counted(
+    frames: Frames, bus: EventBus
+) -> None:
+    for number, age in enumerate([9.5, 3.0, LONG - 0.1]):
+        bus.in_flight.add(Request(age, f"/{number}"))
+
+    frame = read(frames.still("heartbeat", 0, 0))
+
+    assert frame["running"] == [
+        ["/0", 9_500, "GET", "/0", "a=1", "::1", 0, 0],
+        ["/1", 3_000, "GET", "/1", "a=1", "::1", 0, 0],
+    ]
+    assert frame["counts"]["in_flight"] == 3
+
+
+def test_of_many_in_flight_a_handful_is_shown(frames: Frames, bus: EventBus) -> None:
+    for number in range(50):
+        bus.in_flight.add(Request(60.0, f"/{number}"))
+
+    frame = read(frames.full(EVERYTHING, 0))
+
+    assert (len(frame["running"]), frame["counts"]["in_flight"]) == (SHOWN_RUNNING, 50)
+
+
+def test_the_health_of_the_capture_and_of_the_event_loop_are_told(bus: EventBus) -> None:
+    health = Health(faults=3, capturing=False, skipped=7, last="send: ValueError")
+    frames = Frames(bus, Stats(bus), [], LoopLag(), lambda: health)
+    bus.thin(Event(time=0))
+
+    counts = read(frames.still("heartbeat", 0, 0))["counts"]
+
+    assert {name: counts[name] for name in Health._fields} == health._asdict()
+    assert (counts["lag"], counts["thinned"]) == (0, 1)
 
 
 @pytest.mark.anyio

@@ -8,7 +8,7 @@ from anyio import wait_all_tasks_blocked
 from anyio.abc import TaskGroup
 from trio.testing import MockClock
 
-from reqscope.bus import Event, EventBus, Filter, Stats
+from reqscope.bus import Event, EventBus, Filter, Running, Stats
 from reqscope.ui import LiveFeed
 from reqscope.ui.frames import Frame, Frames
 from reqscope.ui.live import FRAME_INTERVAL, HEARTBEAT, Viewer
@@ -439,3 +439,49 @@ class TestTime:
         assert late[0] == 0
         assert late == sorted(late)
         assert 0.02 < late[-1] < FRAME_INTERVAL
+
+
+class Slow:
+    """A request that began just now, and takes long."""
+
+    def __init__(self) -> None:
+        self.began = anyio.current_time()
+
+    def running(self) -> Running:
+        age = anyio.current_time() - self.began
+        return Running(id="1", time=0, age=age, kind="request", method="GET", path="/slow")
+
+
+class TestInFlight:
+    async def test_what_takes_long_is_told_while_it_runs_and_when_it_has_ended(
+        self, bus: EventBus, feed: LiveFeed
+    ) -> None:
+        page, slow = Page(feed), Slow()
+        await page.next()
+
+        bus.in_flight.add(slow)
+        frame = await page.next()
+        assert (frame["kind"], [row[3] for row in frame["running"]]) == ("running", ["/slow"])
+
+        bus.in_flight.discard(slow)
+        frame = await page.next()
+        assert (frame["kind"], frame["running"]) == ("running", [])
+
+    async def test_what_ends_soon_is_not_told(self, bus: EventBus, feed: LiveFeed) -> None:
+        page, quick = Page(feed), Slow()
+        await page.next()
+
+        bus.in_flight.add(quick)
+        bus.in_flight.discard(quick)
+
+        assert (await page.next())["kind"] == "heartbeat"
+
+    async def test_a_paused_page_is_told_too(self, bus: EventBus, feed: LiveFeed) -> None:
+        page = Page(feed)
+        await page.next()
+        page.viewer.pause(True)
+
+        bus.in_flight.add(Slow())
+        frame = await page.next()
+
+        assert (frame["kind"], frame["new"], len(frame["running"])) == ("paused", 0, 1)

@@ -26,24 +26,53 @@
     }
     say(id, sentence) { this.box.replaceChildren(this.header("Event " + id), make("p", sentence)); }
     show(event) {
-      const { formatDuration, formatSize } = window.reqscope;
+      const { formatDuration } = window.reqscope;
       const ms = (seconds) => (seconds === undefined ? undefined : formatDuration(seconds * 1000));
       const status = event["http.response.status_code"];
       const title = [event["http.request.method"] ?? event.event, event["url.path"] ?? ""].join(" ");
       const parts = [this.header(title)];
       parts.push(this.table([
         ["Status", status ?? "none"], ["Error", event["error.type"]], ["Time", event.timestamp], ["Route", event["http.route"]],
-        ["Query", event["url.query"]], ["Client", event["client.address"]], ["HTTP", event["network.protocol.version"]],
-        ["Event", event.id],
+        ["Query", event["url.query"]], ["Client", event["client.address"]], ["Host", event["server.address"]], ["HTTP", event["network.protocol.version"]],
+        ["Request id", event.request_id], ["Trace", event.trace_id], ["Parent span", event.span_id], ["Event", event.id],
       ]));
       parts.push(make("h3", "Time in the application"), this.table([
-        ["First byte", ms(event.ttfb)], ["Last byte", ms(event.duration)], ["Returned", ms(event.app_duration)],
+        ["First byte", ms(event.ttfb)], [event.event === "websocket" ? "Closed" : "Last byte", ms(event.duration)], ["Returned", ms(event.app_duration)],
       ]));
-      parts.push(make("h3", "Request"), this.table([["Body size", formatSize(event["http.request.body.size"] ?? 0)], ...(event["http.request.headers"] ?? [])]));
-      if (event.body !== undefined) parts.push(make("h3", "Request body"), make("pre", pretty(event.body)));
-      else if (event.body_base64 !== undefined) parts.push(make("h3", "Request body, base64"), make("pre", event.body_base64));
-      parts.push(make("h3", "Response"), this.table([["Body size", formatSize(event["http.response.body.size"] ?? 0)], ...(event["http.response.headers"] ?? [])]));
+      if (event.event === "websocket") parts.push(make("h3", "WebSocket"), this.table([
+        ["Received", `${event["websocket.messages.received"] ?? 0} messages`], ["Sent", `${event["websocket.messages.sent"] ?? 0} messages`], ["Close code", event["websocket.close_code"]],
+      ]));
+      if (event["exception.stacktrace"] !== undefined) parts.push(make("h3", "Exception"), this.traceback(event["exception.stacktrace"]));
+      if (event.logs?.length) parts.push(make("h3", "Logs"), this.lines(event.logs));
+      this.half(parts, "Request", event["http.request.body.size"], event["http.request.headers"], event["http.request.body"]);
+      if (event.body !== undefined) parts.push(make("h3", "Body"), make("pre", pretty(event.body)));
+      else if (event.body_base64 !== undefined) parts.push(make("h3", "Body, base64"), make("pre", event.body_base64));
+      this.half(parts, "Response", event["http.response.body.size"], event["http.response.headers"], event["http.response.body"]);
       this.box.replaceChildren(...parts);
+    }
+    half(parts, title, size = 0, headers = [], body) {
+      const { formatSize } = window.reqscope;
+      parts.push(make("h3", title), this.table([["Body size", formatSize(size)], ...headers]));
+      if (!body) return;
+      const part = body.captured < size ? `, ${formatSize(body.captured)} of ${formatSize(size)} captured` : "";
+      parts.push(make("h3", `${title} body${body.base64 === undefined ? "" : ", base64"}${part}`));
+      parts.push(body.withheld ? make("p", `Withheld: ${body.withheld}.`) : make("pre", body.base64 ?? pretty(body.text ?? "")));
+    }
+    traceback(text) {
+      const pre = make("pre", text);
+      pre.tabIndex = 0;
+      requestAnimationFrame(() => { pre.scrollTop = pre.scrollHeight; }); // where it was raised is at the end
+      return pre;
+    }
+    lines(logs) {
+      const list = make("ol");
+      list.className = "rq-lines";
+      for (const line of logs) {
+        const item = list.appendChild(make("li")), level = make("b", line.level);
+        level.className = `rq-level-${line.level}`;
+        item.append(make("time", line.timestamp.slice(11, 23)), " ", level, " ", make("span", line.logger), " ", line.message);
+      }
+      return list;
     }
     table(pairs) {
       const table = make("table"), body = table.appendChild(make("tbody"));

@@ -1,7 +1,7 @@
 // The page: takes frames apart, and wires controls to the view that the server keeps for this tab.
 (function () {
   "use strict";
-  const { Table, Charts, Detail, Connection, count, formatDuration } = window.reqscope;
+  const { Table, Charts, Running, Detail, Connection, count, formatDuration } = window.reqscope;
   const STATES = { live: "Live", paused: "Paused", lost: "Reconnecting", connecting: "Connecting" };
   const THEMES = ["system", "light", "dark"];
 
@@ -12,6 +12,7 @@
       this.server = server; this.token = null; this.boot = ""; this.paused = false; this.missed = 0; this.failing = [];
       this.table = new Table(this.at("view"), this.at("rows"), this.at("empty"), this.at("newer"), (seq) => this.detail.open(`${this.boot}-${seq}`));
       this.charts = new Charts(this.at("rate-chart"), this.at("latency-chart"));
+      this.running = new Running(this.at("running"));
       this.detail = new Detail(this.at("detail"), (id) => server.detail(id), () => this.table.deselect());
       this.connection = new Connection({
         heartbeat: props.heartbeat, onState: (state) => this.setState(state),
@@ -42,6 +43,7 @@
       if (frame.kind !== "paused" && this.paused && frame.kind !== "heartbeat") this.at("pause").textContent = "Resume";
       if (frame.kind === "paused") this.at("pause").textContent = `Resume · ${count.format(frame.new)} new`;
       this.charts.add(frame.seconds, frame.now);
+      this.running.show(frame.running, frame.counts.in_flight);
       this.showCounts(frame.counts, frame.now);
       this.setState(this.paused ? "paused" : "live");
     }
@@ -56,16 +58,16 @@
       const latest = this.charts.latest();
       this.at("rate").textContent = count.format(latest.rate);
       this.at("p95").textContent = latest.p95 === null ? "–" : formatDuration(latest.p95 * 1000);
-      for (const name of ["received", "kept", "evicted", "lost"]) this.at(name).textContent = count.format(counts[name]);
+      for (const name of ["received", "kept", "evicted", "lost", "in_flight"]) this.at(name).textContent = count.format(counts[name]);
       this.at("missed").textContent = count.format(this.missed);
       this.at("span").textContent = counts.oldest ? formatSpan(now - counts.oldest / 1000) : "–";
+      this.at("lag").textContent = counts.lag === null ? "–" : formatDuration(counts.lag);
       this.at("lost").parentElement.classList.toggle("rq-loss", counts.lost > 0);
       this.at("missed").parentElement.classList.toggle("rq-loss", this.missed > 0);
-      const notice = this.at("notice");
-      notice.hidden = !counts.failing.length && !counts.lost;
-      notice.textContent = counts.failing.length
-        ? `The log cannot be written to ${counts.failing.join(", ")}. Requests are not affected; ${count.format(counts.lost)} lines are lost so far.`
-        : `${count.format(counts.lost)} log lines were lost, because the log did not keep up or could not be written.`;
+      this.at("kept").parentElement.title = counts.thinned ? `${count.format(counts.thinned)} more were counted and, by sampling, not kept` : "";
+      const notices = noticesOf(counts);
+      this.at("notice").hidden = !notices.length;
+      this.at("notice").textContent = notices.join(" ");
     }
     setState(state) {
       this.root.dataset.state = state;
@@ -100,7 +102,7 @@
       localStorage.setItem("reqscope-theme", name);
       const dark = name === "dark" || (name === "system" && matchMedia("(prefers-color-scheme: dark)").matches);
       document.body.classList.toggle("dark", dark);
-      this.at("theme").textContent = `${name[0].toUpperCase()}${name.slice(1)} theme`;
+      this.at("theme").textContent = `${name[0].toUpperCase()}${name.slice(1)}`;
       this.charts.redraw();
     }
     key(event) {
@@ -116,6 +118,14 @@
   function gapText(frame) {
     if (frame.missed) return `${count.format(frame.missed + frame.hidden)} requests passed too fast to be kept here`;
     return frame.hidden ? `${count.format(frame.hidden)} more requests, too fast to be shown one by one` : null;
+  }
+  function noticesOf(counts) {
+    const lost = count.format(counts.lost), notices = [];
+    if (counts.failing.length) notices.push(`The log cannot be written to ${counts.failing.join(", ")}. Requests are not affected; ${lost} lines are lost so far.`);
+    else if (counts.lost) notices.push(`${lost} log lines were lost, because the log did not keep up or could not be written.`);
+    if (!counts.capturing) notices.push(`Capture is switched off for half a minute, because it failed too often: ${counts.last}. Requests are not affected; ${count.format(counts.skipped)} passed unseen so far.`);
+    else if (counts.faults) notices.push(`Capture failed ${count.format(counts.faults)} times. Requests are not affected. The latest: ${counts.last}.`);
+    return notices;
   }
   function formatSpan(seconds) {
     const s = Math.max(0, Math.round(seconds));
