@@ -47,6 +47,8 @@ BENCH = Bench(
         "bare": _served(apps.bare_shop),
         "hand-written minimum": _served(apps.minimum_shop),
         "CaptureMiddleware, ring full": _served(apps.captured_shop),
+        "CaptureMiddleware, without request ids": _served(apps.uncorrelated_shop),
+        "CaptureMiddleware, all bodies": _served(apps.captured_bodies_shop),
     },
     metrics={**{f"{name}, {metric}": "bare" for name in _REQUESTS for metric in _PER_REQUEST}, CORE_SHARE: None},
     targets=[

@@ -13,7 +13,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from reqscope.service import CaptureMiddleware, Settings
+from reqscope.service import Settings
 from reqscope.service.pipeline import Pipeline
 
 from .workloads import CAPACITY, events
@@ -42,12 +42,33 @@ async def bare_shop() -> AsyncGenerator[ASGIApp]:
 
 @asynccontextmanager
 async def captured_shop() -> AsyncGenerator[ASGIApp]:
-    """The application inside our capture, the ring full and statistics being counted."""
-    pipeline = Pipeline(Settings(log="none", capacity=CAPACITY))
+    """The application inside our capture as it comes: headers kept, bodies not."""
+    async with _captured(Settings(log="none", capacity=CAPACITY)) as app:
+        yield app
+
+
+@asynccontextmanager
+async def uncorrelated_shop() -> AsyncGenerator[ASGIApp]:
+    """The same without request ids in structlog's context variables, which the other contenders do not give either."""
+    async with _captured(Settings(log="none", capacity=CAPACITY, correlate=False)) as app:
+        yield app
+
+
+@asynccontextmanager
+async def captured_bodies_shop() -> AsyncGenerator[ASGIApp]:
+    """The same as it comes, every body kept."""
+    async with _captured(Settings(log="none", capacity=CAPACITY, bodies="all")) as app:
+        yield app
+
+
+@asynccontextmanager
+async def _captured(settings: Settings) -> AsyncGenerator[ASGIApp]:
+    """Watch the application as `settings` say, the ring full and statistics being counted."""
+    pipeline = Pipeline(settings)
     for event in islice(events(), CAPACITY):
         pipeline.bus.publish(event)
     async with pipeline.running():
-        yield CaptureMiddleware(shop(), pipeline.bus)
+        yield pipeline.capture(shop())
 
 
 @asynccontextmanager

@@ -24,7 +24,7 @@ class Body(msgspec.Struct, kw_only=True, gc=False):
     data: bytes
     """What was captured, unpacked where it was compressed."""
     captured: int
-    """Bytes that were captured of what went over the wire; `request_size` and `response_size` say how many those were."""
+    """Bytes captured of what went over the wire, which were as many as the event's sizes say."""
     withheld: str | None = None
     """Why `data` is empty, where it could not be made safe to show."""
 
@@ -126,7 +126,7 @@ class Event(msgspec.Struct, kw_only=True, gc=False):
     sealed: Sealed | None = None
 
     def open(self) -> Self:
-        """Make the text of a sealed event readable, and return the event. Safe in any thread; free after the first time."""
+        """Make the text of a sealed event readable, and return the event. Safe in any thread."""
         if (sealed := self.sealed) is not None:
             sealed.open(self)
             # Only now: whoever finds no seal must find the text. And what was sealed meanwhile stays so.

@@ -64,7 +64,13 @@ class InFlight:
         """Wait until something begins or ends. Safe to cancel."""
         if self._changed is None:
             self._changed = anyio.Event()
-        await self._changed.wait()
+        changed = self._changed
+        try:
+            await changed.wait()
+        finally:
+            # Nobody's event is left behind: the next to wait may do so in another event loop.
+            if self._changed is changed and not changed.statistics().tasks_waiting:
+                self._changed = None
 
     def _wake(self) -> None:
         changed, self._changed = self._changed, None

@@ -71,8 +71,9 @@ class LoopLag:
     def _note(self, lag: float) -> None:
         self._latest = lag = max(0.0, lag)
         now = int(self._clock())
-        if self._seconds and self._seconds[-1].time >= now:
-            lag = max(lag, self._seconds.pop().lag)
+        if self._seconds and self._seconds[-1].time >= now:  # later, where the clock was set back
+            last = self._seconds.pop()
+            now, lag = last.time, max(lag, last.lag)
         self._seconds.append(LagSecond(now, lag))
         while self._seconds[0].time <= now - WINDOW:
             self._seconds.popleft()

@@ -36,9 +36,7 @@ class Subscription:
     Iterating ends once the bus is closed and everything in it was delivered.
     """
 
-    def __init__(
-        self, bus: "EventBus", name: str, cursor: int, linger: float, limit: int | None, sealed: bool
-    ) -> None:
+    def __init__(self, bus: "EventBus", name: str, cursor: int, linger: float, limit: int | None, sealed: bool) -> None:
         self.name = name
         self._bus = bus
         self._cursor = cursor

@@ -58,4 +58,4 @@ def _inflate(data: bytes, window: int, limit: int) -> tuple[bytes, bool] | None:
         content = inflater.decompress(data, limit)
     except zlib.error:
         return None
-    return content, inflater.eof
+    return content, inflater.eof and not inflater.unused_data

@@ -135,8 +135,7 @@ class CaptureMiddleware:
             if self.bodies != "off":
                 exchange.request_body, exchange.response_body = Chunks(self._body_cap), Chunks(self._body_cap)
             if self.correlate:
-                exchange.request_id = correlation.request_id(head)
-                exchange.bound = correlation.bind(exchange.request_id, correlation.trace(head))
+                exchange.request_id, exchange.bound = correlation.begin(head)
             exchange.token = current.set(exchange)
             self.bus.in_flight.add(exchange)
             return exchange

@@ -35,6 +35,10 @@ LogFile = Annotated[
     Path | None, typer.Option(help="The file that log lines are appended to.  [default: reqscope.jsonl]")
 ]
 Capacity = Annotated[int | None, typer.Option(help="Events that the ring keeps.  [default: 10000]")]
+BodiesKept = Annotated[
+    str | None,
+    typer.Option("--bodies", metavar="off|errors|all", help="Bodies to keep: none, of failed requests, or all."),
+]
 Insecure = Annotated[
     bool | None,
     typer.Option("--insecure", help="Listen where others can reach it, although the panel asks nobody who they are."),
@@ -50,6 +54,7 @@ def serve(
     log: Log = None,
     log_file: LogFile = None,
     capacity: Capacity = None,
+    bodies: BodiesKept = None,
     insecure: Insecure = None,
 ) -> None:
     """Collect requests and records: `POST /log`, `POST /events`, and a panel that shows them."""
@@ -69,6 +74,7 @@ def run(
     log: Log = None,
     log_file: LogFile = None,
     capacity: Capacity = None,
+    bodies: BodiesKept = None,
     insecure: Insecure = None,
     factory: Annotated[bool, typer.Option("--factory", help="APP is a function that returns the application.")] = False,
     app_dir: Annotated[Path, typer.Option(help="Where to look for MODULE.")] = Path(),
@@ -91,9 +97,10 @@ def demo(
     log: Log = None,
     log_file: LogFile = None,
     capacity: Capacity = None,
+    bodies: BodiesKept = None,
     insecure: Insecure = None,
 ) -> None:
-    """Like `serve`, with a small shop and its customers: something to see. Keeps bodies, and logs nothing, unless told."""
+    """Like `serve`, with a small shop and its customers. Keeps bodies, and logs nothing, unless told."""
     settings = _settings(locals())
     quiet = {"log": "none", "bodies": "all"}
     settings = settings.model_copy(
@@ -115,6 +122,35 @@ def config() -> None:
         value = getattr(settings, name)
         table.add_row(name, _shown(value), _origin(name), field.description)
     out.print(table)
+
+
+@app.command(epilog="Examples: `reqscope redact --dry-run request.http`, `pbpaste | reqscope redact -`")
+def redact(
+    file: Annotated[Path, typer.Argument(metavar="FILE|-", help="One HTTP request as it goes over the wire, or - .")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="List what would be masked, and print nothing else.")
+    ] = False,
+) -> None:
+    """Show a request as the panel and the log would: with its secrets masked, as REQSCOPE_REDACT says."""
+    from .redact_message import NotARequest, redact_message
+    from .redaction import Redaction
+
+    try:
+        message = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        redacted = redact_message(message, Redaction(_settings({}).redact))
+    except OSError as error:
+        _fail(f"cannot read {file}: {error.strerror}")
+    except NotARequest as error:
+        _fail(f"{file} is not an HTTP request: {error}")
+    if not dry_run:
+        sys.stdout.buffer.write(redacted.message)
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("Where", "Name", "Bytes masked, at most"):
+        table.add_column(heading, overflow="fold")
+    for loss in redacted.losses:
+        table.add_row(loss.place, escape(loss.name), str(loss.size))
+    out.print(table if redacted.losses else "Nothing would be masked.")
 
 
 def main() -> None:

@@ -11,10 +11,12 @@ from structlog.contextvars import bind_contextvars, reset_contextvars
 
 Tokens: TypeAlias = tuple[Token[str], ...]
 
-_REQUEST_ID: Final = re.compile(rb"(?:^|\n)x-request-id\n([\w.:+/=@-]{1,128})(?:\n|$)")
+# Names and values stand in turn: what is found must be a name, and not the value of some `Vary` or CORS header.
+_PAIRS: Final = rb"(?:[^\n]*+\n[^\n]*+\n)*?"
+_REQUEST_ID: Final = re.compile(_PAIRS + rb"x-request-id\n([\w.:+/=@-]{1,128})(?:\n|\Z)")
 _TRACEPARENT: Final = re.compile(
-    rb"(?:^|\n)traceparent\n(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}"
-    rb"(?:-[^\n]*)?(?:\n|$)"
+    _PAIRS + rb"traceparent\n(?!ff|00-[^\n]{53})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})"
+    rb"-[0-9a-f]{2}(?:-[^\n]*)?(?:\n|\Z)"
 )
 """https://www.w3.org/TR/trace-context/#traceparent-header"""
 
@@ -41,28 +43,27 @@ _trace_id: Final = _variable("trace_id")
 _span_id: Final = _variable("span_id")
 
 
-def request_id(head: bytes) -> str:
-    """Return the request's own id if it has a sound one, otherwise a new one.
+def begin(head: bytes) -> tuple[str, Tokens]:
+    """Return the request's own id if it has a sound one, otherwise a new one, and bind it and its trace.
+
+    Bound are structlog's context variables `request_id`, `trace_id` and `span_id`, until `unbind`.
 
     :param head: request headers in the form that `heads.pack` makes
     """
-    if b"x-request-id" in head and (match := _REQUEST_ID.search(head)):
-        return match[1].decode()
-    return f"{_process}{next(_numbers):08x}"
+    if b"x-request-id" not in head or (match := _REQUEST_ID.match(head)) is None:
+        request_id = f"{_process}-{next(_numbers)}"
+    else:
+        request_id = match[1].decode()
+    token = _request_id.set(request_id)
+    if b"traceparent" not in head or (found := trace(head)) is None:
+        return request_id, (token,)
+    return request_id, (token, _trace_id.set(found.trace_id), _span_id.set(found.span_id))
 
 
 def trace(head: bytes) -> Trace | None:
     """Return the trace that the request names, if it does so soundly."""
-    if b"traceparent" in head and (match := _TRACEPARENT.search(head)):
-        return Trace(match[1].decode(), match[2].decode())
-    return None
-
-
-def bind(request_id: str, trace: Trace | None) -> Tokens:
-    """Put both into structlog's context variables, until `unbind`."""
-    if trace is None:
-        return (_request_id.set(request_id),)
-    return _request_id.set(request_id), _trace_id.set(trace.trace_id), _span_id.set(trace.span_id)
+    match = _TRACEPARENT.match(head)
+    return Trace(match[1].decode(), match[2].decode()) if match else None
 
 
 def unbind(tokens: Tokens) -> None:

@@ -8,7 +8,7 @@ loop that measures it alone.
 from collections.abc import Awaitable
 from contextvars import ContextVar, Token
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from starlette.types import Message, Receive, Scope, Send
@@ -141,7 +141,7 @@ class Exchange(msgspec.Struct, eq=False):
         scope, capture = self.scope, self.capture
         total = perf_counter() - self.clock
         client = scope.get("client")
-        self.event = event = self.describe(
+        self.event = event = Event(
             time=self.started,
             method=scope.get("method", "GET"),
             route=route_template(scope, self.root),
@@ -166,8 +166,6 @@ class Exchange(msgspec.Struct, eq=False):
         else:
             capture.bus.thin(event)
         return event
-
-    describe = Event
 
     def blame(self, event: Event, error: BaseException | None) -> None:
         """Say in the event what went wrong."""

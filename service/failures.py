@@ -1,21 +1,26 @@
 """What is kept of an exception: enough to print its traceback, and nothing that keeps its frames alive."""
 
-import linecache
 import os
-import sys
 import sysconfig
+from collections import deque
 from collections.abc import Iterator
 from hashlib import blake2s
-from itertools import islice
+from traceback import FrameSummary, StackSummary, TracebackException
 from types import TracebackType
 from typing import Final, NamedTuple
 
 _MAX_FRAMES: Final = 60
+"""Of one exception: the innermost, which say where it came from."""
 _MAX_CHAIN: Final = 5
+_MAX_MEMBERS: Final = 5
 _MAX_MESSAGE: Final = 4_000
 
 _LIBRARIES: Final = tuple(
-    {os.path.join(path, "") for key in ("stdlib", "platstdlib", "purelib", "platlib") if (path := sysconfig.get_path(key))}
+    {
+        os.path.join(path, "")
+        for key in ("stdlib", "platstdlib", "purelib", "platlib")
+        if (path := sysconfig.get_path(key))
+    }
 )
 
 
@@ -37,6 +42,9 @@ class Raised(NamedTuple):
     cause: "Raised | None"
     explicit: bool
     """Whether the cause was named by `raise … from`."""
+    notes: tuple[str, ...] = ()
+    members: tuple["Raised", ...] = ()
+    """The first exceptions of a group."""
 
 
 def keep(error: BaseException, depth: int = _MAX_CHAIN) -> Raised:
@@ -45,29 +53,18 @@ def keep(error: BaseException, depth: int = _MAX_CHAIN) -> Raised:
     cause = error.__cause__ if explicit or error.__suppress_context__ else error.__context__
     return Raised(
         _name(type(error)),
-        _message(error),
-        tuple(islice(_frames(error.__traceback__), _MAX_FRAMES)),
+        _text(error),
+        tuple(deque(_frames(error.__traceback__), _MAX_FRAMES)),
         keep(cause, depth - 1) if cause is not None and depth > 1 else None,
         explicit,
+        tuple(map(_text, getattr(error, "__notes__", ()))),
+        _members(error, depth - 1),
     )
 
 
 def render(raised: Raised) -> str:
-    """Return the traceback as Python prints it. Reads source files."""
-    lines: list[str] = []
-    if raised.cause is not None:
-        link = "The above exception was the direct cause of the following exception:"
-        if not raised.explicit:
-            link = "During handling of the above exception, another exception occurred:"
-        lines += [render(raised.cause), "", link, ""]
-    if raised.frames:
-        lines.append("Traceback (most recent call last):")
-    for frame in raised.frames:
-        lines.append(f'  File "{frame.file}", line {frame.line}, in {frame.function}')
-        if source := linecache.getline(frame.file, frame.line).strip():
-            lines.append(f"    {source}")
-    lines.append(f"{raised.type}: {raised.message}" if raised.message else raised.type)
-    return "\n".join(lines)
+    """Return the traceback as Python prints it, without the marks below its lines. Reads source files."""
+    return "".join(_printable(raised).format()).removesuffix("\n")
 
 
 def fingerprint(raised: Raised, route: str | None) -> str:
@@ -75,15 +72,40 @@ def fingerprint(raised: Raised, route: str | None) -> str:
     place = next((frame for frame in reversed(raised.frames) if _is_own(frame)), None)
     if place is None and raised.frames:
         place = raised.frames[-1]
-    return blake2s(repr((raised.type, route, place)).encode("utf-8", "backslashreplace"), digest_size=6).hexdigest()
+    members = sorted({fingerprint(member, route) for member in raised.members})
+    told = repr((raised.type, route, place, members))
+    return blake2s(told.encode("utf-8", "backslashreplace"), digest_size=6).hexdigest()
 
 
 def _frames(trace: TracebackType | None) -> Iterator[Frame]:
     while trace is not None:
         code = trace.tb_frame.f_code
         if code.co_filename not in _OURS:
-            yield Frame(code.co_filename, trace.tb_lineno, code.co_qualname)
+            yield Frame(code.co_filename, trace.tb_lineno, code.co_name)
         trace = trace.tb_next
+
+
+def _members(error: BaseException, depth: int) -> tuple[Raised, ...]:
+    if not isinstance(error, BaseExceptionGroup) or not depth:
+        return ()
+    return tuple([keep(member, depth) for member in error.exceptions[:_MAX_MEMBERS]])
+
+
+def _printable(raised: Raised) -> TracebackException:
+    """Return what Python prints from, made of what was kept."""
+    kind = type(raised.type, (Exception,), {"__module__": "builtins", "__qualname__": raised.type})
+    shown = TracebackException(kind, kind(raised.message), None)
+    shown.stack = StackSummary.from_list([FrameSummary(*frame, lookup_line=False) for frame in raised.frames])
+    if raised.notes:
+        shown.__notes__ = list(raised.notes)
+    if raised.members:
+        shown.exceptions = [_printable(member) for member in raised.members]
+    if raised.cause is not None:
+        if raised.explicit:
+            shown.__cause__ = _printable(raised.cause)
+        else:
+            shown.__context__ = _printable(raised.cause)
+    return shown
 
 
 def _is_own(frame: Frame) -> bool:
@@ -92,17 +114,19 @@ def _is_own(frame: Frame) -> bool:
 
 
 def _name(kind: type[BaseException]) -> str:
-    return kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
+    plain = kind.__module__ in ("builtins", "__main__")
+    return kind.__qualname__ if plain else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _message(error: BaseException) -> str:
+def _text(value: object) -> str:
     try:
-        return str(error)[:_MAX_MESSAGE]
+        return str(value)[:_MAX_MESSAGE]
     except Exception:  # it is the application's code that runs here
         return "(its message cannot be read)"
 
 
 _OURS: Final = frozenset(
-    {sys.modules[__name__].__file__ or "", os.path.join(os.path.dirname(os.path.abspath(__file__)), "capture.py")}
+    os.path.join(os.path.dirname(os.path.abspath(__file__)), name)
+    for name in ("capture.py", "exchange.py", "websocket.py")
 )
 """Files whose frames are not told: the capture stands in every traceback and says nothing."""

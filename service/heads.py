@@ -1,15 +1,16 @@
 """Headers as capture keeps them: one bytes object, which is made, kept and dropped in no time."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import chain
 from typing import Final
 
 from reqscope.bus.event import PER_HEADER, Headers
 
+_pairs: Final = chain.from_iterable
 _PER_LINE: Final = PER_HEADER // 2
 
 
-def pack(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+def pack(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
     """Return names and values in turn, one a line.
 
     One object instead of three for each header: less to allocate, to evict cold from the ring, and to free. A line
@@ -19,13 +20,14 @@ def pack(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     :raises TypeError: they are not pairs of bytes, or not in a list or tuple
     :raises ValueError: they are not pairs
     """
-    if not isinstance(headers, list | tuple):
+    kind = type(headers)
+    if kind is not list and kind is not tuple:
         raise TypeError(f"headers in a {type(headers).__name__} are not read")
-    head = b"\n".join(chain.from_iterable(headers))
+    head = b"\n".join(_pairs(headers))
     if head.count(b"\n") == 2 * len(headers) - 1 or not headers:
         return head
     pairs = [(bytes(name), bytes(value)) for name, value in headers]
-    return b"\n".join([part.replace(b"\n", b" ") for part in chain.from_iterable(pairs)])
+    return b"\n".join([part.replace(b"\n", b" ") for part in _pairs(pairs)])
 
 
 def unpack(head: bytes) -> Headers:

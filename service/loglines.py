@@ -5,6 +5,7 @@ Python's last resort, and `logging.basicConfig`.
 """
 
 import logging
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from time import time_ns
@@ -20,6 +21,15 @@ _MAX_MESSAGE: Final = 8_000
 _NOT_THE_APPLICATIONS: Final = ("reqscope", "uvicorn.access")
 
 _watchers = 0
+
+
+class _Making(threading.local):
+    """Whether a record is being made in this thread, and a factory of ours further out will see it."""
+
+    record = False
+
+
+_making = _Making()
 
 
 @contextmanager
@@ -47,9 +57,14 @@ def _watch_logging() -> None:
         return
 
     def factory(*args: Any, **kwargs: Any) -> logging.LogRecord:
-        record = inner(*args, **kwargs)
-        if _watchers and (exchange := current.get()) is not None:
-            _note_record(exchange, record)
+        if not _watchers or _making.record or (exchange := current.get()) is None:
+            return inner(*args, **kwargs)
+        _making.record = True
+        try:
+            record = inner(*args, **kwargs)
+        finally:
+            _making.record = False
+        _note_record(exchange, record)
         return record
 
     # It stays when the last block ends: somebody may have put one of their own round it, and it does nothing then.
@@ -59,23 +74,30 @@ def _watch_logging() -> None:
 
 def _note_record(exchange: Exchange, record: logging.LogRecord) -> None:
     try:
-        if not record.name.startswith(_NOT_THE_APPLICATIONS):
-            message = _rendered(record.msg) if isinstance(record.msg, dict) else record.getMessage()
-            exchange.log(_line(record.levelname.lower(), record.name, message))
+        # A record without a name is none that was logged: `logging.makeLogRecord` fills it in later.
+        if record.name and not record.name.startswith(_NOT_THE_APPLICATIONS):
+            exchange.log(_line(record.levelname.lower(), record.name, _message(record)))
     except Exception as error:
         exchange.capture.faults.record("log line", error)
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return _rendered(record.msg) if isinstance(record.msg, dict) else record.getMessage()
+    except Exception:  # arguments that do not fit are the application's mistake, of which `logging` tells
+        return str(record.msg)
 
 
 def _watch_structlog() -> None:
     # In place, before the renderer: loggers that exist already hold on to this very list.
     processors = structlog.get_config()["processors"]
-    if processors and note_line not in processors:
+    if isinstance(processors, list) and processors and note_line not in processors:
         processors.insert(len(processors) - 1, note_line)
 
 
 def _leave_structlog() -> None:
     processors = structlog.get_config()["processors"]
-    if note_line in processors:
+    if isinstance(processors, list) and note_line in processors:
         processors.remove(note_line)
 
 
@@ -96,5 +118,7 @@ def _line(level: str, logger: str, message: str) -> RawLine:
 
 def _rendered(event_dict: Any) -> str:
     known = ("event", "level", "logger", "timestamp", "request_id", "trace_id", "span_id")
-    more = [f"{key}={value!r}" for key, value in event_dict.items() if key not in known and not str(key).startswith("_")]
+    more = [
+        f"{key}={value!r}" for key, value in event_dict.items() if key not in known and not str(key).startswith("_")
+    ]
     return " ".join([str(event_dict.get("event", "")), *more])

@@ -27,9 +27,10 @@ from .settings import Settings
 class Monitor:
     """Capture, statistics, log sinks and the panel, attached to a FastAPI or Starlette application.
 
-    Call it before the application starts. Capture stands outside all middleware, wherever that is added, and so sees
-    what leaves the application, its answers to errors too. The panel is reached at `path`, also under a root path and behind a proxy. It asks
-    nobody who they are, so an application that others can reach must guard that path itself.
+    Call it before the application starts. Capture stands outside all middleware, wherever that is added, and so
+    sees what leaves the application, its answers to errors too. The panel is reached at `path`, also under a root
+    path and behind a proxy. It asks nobody who they are, so an application that others can reach must guard that
+    path itself.
 
     Log lines are off unless `settings` or `REQSCOPE_LOG` turn them on: the application's standard output is its own.
 

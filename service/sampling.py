@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from reqscope.bus import Event
 
 
-
 class Sampling:
     """Keeps a share of the ordinary requests, and every one that failed or was slow.
 

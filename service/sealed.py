@@ -36,7 +36,7 @@ class Gate:
         self.body_cap = body_cap
 
     def __reduce__(self) -> str:
-        # Every sealed exchange holds its gate, so this keeps raw secrets out of pickles; JSON encoders refuse it anyway.
+        # Every sealed exchange holds its gate: this keeps raw secrets out of pickles. JSON encoders refuse it anyway.
         raise TypeError("what was captured can be copied only after it was opened")
 
     def headers(self, head: bytes) -> Headers:

@@ -65,7 +65,9 @@ class Settings(BaseSettings):
         default={}, description="Shares to keep of single routes, such as /health=0,/items/{id}=0.1."
     )
     slow: float = Field(
-        default=1.0, ge=0, description="Seconds from which on a request is kept, as one that failed is, whatever the share."
+        default=1.0,
+        ge=0,
+        description="Seconds from which on a request is kept, as one that failed is, whatever the share.",
     )
     correlate: bool = Field(
         default=True, description="Bind request_id, trace_id and span_id to structlog's context variables."

@@ -1,7 +1,6 @@
 """One WebSocket from its handshake to its end: a tee on its messages that changes nothing."""
 
 from collections.abc import Awaitable
-from functools import partial
 from time import perf_counter
 from typing import Final
 
@@ -9,7 +8,7 @@ from starlette.types import Message
 
 from reqscope.bus import Event
 
-from .exchange import DISCONNECTED, SERVER_ERROR, Exchange
+from .exchange import CLIENT_CLOSED_REQUEST, DISCONNECTED, SERVER_ERROR, Exchange
 from .heads import pack
 
 _SWITCHING: Final = 101
@@ -67,21 +66,17 @@ class WebSocketExchange(Exchange):
         self.status = status
         self.response_head = pack(message.get("headers", ()))
 
-    @property
-    def describe(self) -> partial[Event]:  # type: ignore[override]
-        return partial(
-            Event,
-            kind="websocket",
-            messages_received=self.received,
-            messages_sent=self.sent,
-            close_code=self.close_code,
-        )
+    def seal(self, event: Event) -> None:
+        event.kind = "websocket"
+        event.messages_received, event.messages_sent = self.received, self.sent
+        event.close_code = self.close_code
+        super().seal(event)
 
     def blame(self, event: Event, error: BaseException | None) -> None:
-        if error is not None:
+        if self.close_code is not None and not self.status:  # gone before it was answered
+            event.status, event.error = CLIENT_CLOSED_REQUEST, DISCONNECTED
+        elif error is not None:
             event.error = type(error).__qualname__
-        elif self.close_code is not None and not self.status:
-            event.error = DISCONNECTED
         if not event.status and (error is None or isinstance(error, Exception)):
             event.status = SERVER_ERROR
 

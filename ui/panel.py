@@ -23,7 +23,15 @@ from .live import HEARTBEAT, LiveFeed
 
 T = TypeVar("T")
 
-_SCRIPTS: Final = ("vendor/uPlot.iife.min.js", "table.js", "charts.js", "running.js", "detail.js", "connection.js", "page.js")
+_SCRIPTS: Final = (
+    "vendor/uPlot.iife.min.js",
+    "table.js",
+    "charts.js",
+    "running.js",
+    "detail.js",
+    "connection.js",
+    "page.js",
+)
 _STYLES: Final = ("vendor/uPlot.min.css", "panel.css")
 _SLOTS: Final = 1_000
 """Pages that can be open at once. Gradio's default of 40 leaves the 41st waiting for ever, and each button too."""

@@ -11,7 +11,7 @@ from .conftest import Server, Start, wait_until
 
 OpenPage = Callable[..., Page]
 
-APP = '''
+APP = """
 import asyncio, logging, structlog
 from fastapi import FastAPI, Request
 
@@ -37,7 +37,7 @@ async def slow():
 @app.get("/release")
 async def release():
     gate.set()
-'''
+"""
 
 
 @pytest.fixture(scope="module")

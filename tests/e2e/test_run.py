@@ -59,7 +59,7 @@ def test_its_requests_are_on_the_screen_in_the_log_and_in_the_api(
     event = server.events(filter="path:/hello/bob")[-1]
     assert (event["http.route"], event["http.response.status_code"]) == ("/hello/{name}", 200)
     detail = httpx.get(f"{server.panel}/api/events/{event['id']}").json()
-    assert ["x-api-key", "[redacted]"] in detail["http.request.headers"]
+    assert dict(detail["http.request.headers"])["x-api-key"].startswith("[redacted]")
     wait_until(lambda: event["id"] in server.log.read_text(), "the line in the log")
 
 

@@ -4,7 +4,6 @@
   const ROW = 30, HEAD = 32; // heights in pixels, as in the stylesheet; the head stays at the top of the view
   const AIM = 1500; // milliseconds that rows stand still after the mouse has moved over them
   const KEEP = 2000; // rows this page holds; the server's ring holds more
-  const FEW = 5, NONE = new Set(); // rows that come at once and are pointed out; of more, none stands out
   const SEQ = 0, TIME = 1, KIND = 2, METHOD = 3, PATH = 4, QUERY = 5, STATUS = 6, DURATION = 7, SIZE = 8, CLIENT = 9, ROUTE = 10, ERROR = 11, BODY = 12;
 
   const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
@@ -31,7 +30,6 @@
       this.shown = new Map(); // row to element
       this.spare = []; // elements of no row, hidden
       this.selected = null; this.drawn = false;
-      this.arrived = NONE; // rows that are pointed out when they are drawn
       this.above = 0; // rows that came while the view stayed where it was
       this.aiming = 0; // a timer, while a mouse moves over the rows: they stand still for it, or nobody could hit one
       this.waiting = []; // what came in the meantime, as arguments of append
@@ -43,13 +41,11 @@
       let aimed = null;
       rows.addEventListener("pointerdown", (event) => { aimed = event.target.closest(".rq-row")?.row ?? null; });
       rows.addEventListener("click", () => { if (aimed && !aimed.gap) this.open(aimed); });
-      // A row arrives once, and not again whenever the table is hidden and shown.
-      rows.addEventListener("animationend", (event) => event.target.classList.remove("rq-new"));
       new ResizeObserver(() => this.schedule()).observe(view);
     }
     replace(rows) {
       this.waiting = [];
-      this.rows = rows; this.arrived = NONE;
+      this.rows = rows;
       this.toTop();
     }
     toTop() { this.view.scrollTop = 0; this.scrolled(); }
@@ -69,7 +65,6 @@
       if (gap) this.rows.push({ gap });
       for (const row of rows) this.rows.push(row);
       const added = this.rows.length - before;
-      this.arrived = added <= FEW ? new Set(rows) : NONE;
       if (this.rows.length > KEEP) this.rows.splice(0, this.rows.length - KEEP);
       // Whoever has scrolled away keeps the rows they are looking at.
       if (this.view.scrollTop > 0) {
@@ -133,7 +128,7 @@
     }
     fill(element, row) {
       element.row = row; element.hidden = false;
-      element.className = row.gap ? "rq-row rq-gap" : this.arrived.has(row) ? "rq-row rq-new" : "rq-row";
+      element.className = row.gap ? "rq-row rq-gap" : "rq-row";
       const cells = element.children;
       for (const cell of cells) cell.textContent = "";
       if (row.gap) { cells[0].textContent = row.gap; return; }
