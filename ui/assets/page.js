@@ -109,7 +109,8 @@
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       const target = event.target;
       if (event.key === "Escape") { this.detail.close(); if (target === this.at("filter")) target.blur(); return; }
-      if (target.closest("input, textarea, button, [contenteditable]")) return;
+      if (target.closest("input, textarea, [contenteditable]")) return;
+      if (event.key === " " && target.closest("button")) return; // presses that
       const act = { " ": () => this.pause(!this.paused), j: () => this.table.move(1), k: () => this.table.move(-1), "/": () => this.at("filter").focus() }[event.key];
       if (act) { event.preventDefault(); act(); }
     }

@@ -3,9 +3,9 @@
 import re
 from typing import Final
 
-from .redaction_masks import MASK, Edit, mask, masked, masking
-from .redaction_names import Names
-from .redaction_values import QUOTE, bare_end, container_end, quoted_end
+from .masks import MASK, Edit, mask, masked, masking
+from .names import Names
+from .values import QUOTE, bare_end, container_end, quoted_end
 
 # The name, the quote that closes it, and what stands between the two of them and the value. A name starts where a
 # word does, so that a long word is read once.
@@ -87,7 +87,7 @@ def _string(data: bytes, start: int, stop: int) -> list[Edit]:
 
 
 def _bare(data: bytes, start: int, *, quoted: bool) -> tuple[list[Edit], int]:
-    scheme = _SCHEME.match(data, start)
+    scheme = None if quoted else _SCHEME.match(data, start)
     begin = scheme.end() if scheme else start
     stop = bare_end(data, begin)
     value = data[begin:stop]

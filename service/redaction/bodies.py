@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from . import redaction_patterns
-from .redaction_masks import edited, mask, masked
-from .redaction_names import Names
-from .redaction_shapes import Shapes
+from . import looks
+from .masks import edited, mask, masked
+from .names import Names
+from .shapes import Shapes
 
 _TEXT_TYPE: Final = re.compile(
     rb"\s*(?:text/|multipart/|[\w.+-]+/(?:[\w.+-]*[+.-])?(?:json|xml|x-www-form-urlencoded|graphql|"
@@ -61,7 +61,7 @@ class Bodies:
         if depth < _MOST_NESTED and (parts := _parts(body, content_type)):
             return self._redact_parts(parts, cut=cut, depth=depth)
         if not _seems_text(body, content_type):
-            return edited(body, redaction_patterns.find(body, cut=cut)) if self._patterns else body
+            return edited(body, looks.find(body, cut=cut)) if self._patterns else body
         edits = self._shapes.form(body, cut) if _is_form(body, content_type) else []
         return edited(body, [*edits, *self._shapes.text(body, cut)])
 

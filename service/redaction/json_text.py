@@ -4,15 +4,15 @@ import re
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from .redaction_escapes import without_backslashes
-from .redaction_masks import Edit, mask, masked
-from .redaction_names import Names
+from .escapes import without_backslashes
+from .masks import Edit, mask, masked
+from .names import Names
 
 Inner: TypeAlias = Callable[[bytes, bool], list[Edit]]
 """Finds secrets in what a string says. The flag says whether the string's end was cut off."""
 
 _STRING: Final = rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)("|\\?\Z)'
-_TOKEN: Final = re.compile(_STRING + rb"(\s*+:\s*+)?+|[^\s\"\[\]{},:]++", re.DOTALL)
+_TOKEN: Final = re.compile(_STRING + rb"(\s*+:\s*+)?+|[^\s\"\[\]{},:]++(?:[ \t]++[^\s\"\[\]{},:]++)*+", re.DOTALL)
 _VALUE: Final = re.compile(_STRING + rb"|([\[{])|[^\s,\]}\"\[{][^,\]}\"\r\n]*+", re.DOTALL)
 _BRACKET: Final = re.compile(_STRING + rb"|[\[{]|[\]}]", re.DOTALL)
 _SCALAR: Final = re.compile(
@@ -22,27 +22,32 @@ SHORTEST_SECRET: Final = 5
 _SHORTEST_CARD: Final = 13
 
 
-def find(data: bytes, names: Names, inner: Inner) -> tuple[list[Edit], bool]:
+def find(data: bytes, names: Names, inner: Inner, *, cut: bool = False) -> tuple[list[Edit], bool]:
     """Return the edits that mask secrets, and whether this is JSON throughout, as far as it goes.
 
     What is not may have been read out of step: a quote that is missing makes keys look like values. Several documents
     one after another are fine, and so is one whose end is missing.
+
+    :param cut: whether the end is known to be missing, so that a number there may go on
     """
     edits: list[Edit] = []
+    numbers: list[Edit] = []
     sure = True
     position = 0
     while match := _TOKEN.search(data, position):
         position = match.end()
         content = match[1]
         if content is None:
-            sure = sure and _SCALAR.fullmatch(match[0]) is not None
-            edits += _number(match, inner)
+            if _SCALAR.fullmatch(match[0]):
+                numbers += _number(match, inner, cut=cut and position == len(data))
+            else:
+                sure = False
         elif match[3] and names[_said(content)]:
             found, position = _value(data, position)
             edits += found
         elif len(content) >= SHORTEST_SECRET:
             edits += _string(content, match.start(1), inner, cut=not match[2] or match[2] == b"\\")
-    return edits, sure
+    return (edits + numbers if sure else edits), sure
 
 
 def _said(content: bytes) -> bytes:
@@ -58,12 +63,11 @@ def _string(content: bytes, start: int, inner: Inner, *, cut: bool) -> list[Edit
     return [(start + first, start + last, new) for first, last, new in found]
 
 
-def _number(match: re.Match[bytes], inner: Inner) -> list[Edit]:
+def _number(match: re.Match[bytes], inner: Inner, *, cut: bool) -> list[Edit]:
+    """Return the edit that makes a string of a number that is a card's. Nothing else a number says is secret."""
     token = match[0]
-    if len(token) < _SHORTEST_CARD:
-        return []
-    cut = match.end() == len(match.string)
-    return [(*match.span(), b'"' + mask(token) + b'"')] if inner(token, cut) else []
+    secret = (cut or len(token) >= _SHORTEST_CARD) and inner(token, cut)
+    return [(*match.span(), b'"' + mask(token) + b'"')] if secret else []
 
 
 def _value(data: bytes, start: int) -> tuple[list[Edit], int]:

@@ -5,7 +5,7 @@ from array import array
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
-from .redaction_masks import Edit
+from .masks import Edit
 
 _JSON: Final = re.compile(rb"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _PERCENT: Final = re.compile(rb"%([0-9a-fA-F]{2})")

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
+from .hints import Hints
+
 SENSITIVE: Final = (
     "access-key",
     "access-token",
@@ -124,11 +126,6 @@ _QUALIFIERS: Final = frozenset((
 """Words behind a name that leave it what it is: `password_confirmation`, `token-value`."""
 
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_A-Za-z]+")
-_GAPS: Final = b"-_.[] "
-_LOWER: Final = bytes(range(256)).lower()
-# Lower case, with a space for whatever is no letter and does not hold the words of a name together.
-_SPLIT: Final = bytes(byte if chr(byte).isalpha() or byte in b"-_.[]" or byte > 0x7F else 0x20 for byte in _LOWER)
-_ASCII_ESCAPE: Final = re.compile(rb"\\u00([2-7][0-9a-fA-F])")
 
 
 class Names(dict[bytes, bool]):
@@ -152,7 +149,7 @@ class Names(dict[bytes, bool]):
         spelled = [words for words in map(_words, names) if words]
         self._sensitive = frozenset("".join(words) for words in spelled)
         self._endings = tuple(sorted(name for name in self._sensitive if len(name) >= self._UNMISTAKABLE))
-        self.hints = Hints(self._sensitive, {words[-1] for words in spelled})
+        self.hints = Hints(spelled)
 
     @property
     def none(self) -> bool:
@@ -180,71 +177,9 @@ class Names(dict[bytes, bool]):
         return not self._sensitive.isdisjoint(tails) or "".join(last).endswith(self._endings)
 
 
-class Hints(dict[bytes, int]):
-    """Whether a text could hold a sensitive name, as quickly as that can be said.
-
-    It goes by the words in the text, most of which have been met before. What it remembers of each is whether a
-    sensitive name could be in it, or end with it, the rest of the name being in the words before.
-
-    :param names: what is sensitive, as joined words
-    :param last: the words that these end with
-    """
-
-    _BOUND = 4096
-    _LONGEST = 64
-    _MANY = 4096  # of a text so long most words have not been met
-    _NO, _END, _YES = range(3)
-
-    def __init__(self, names: Iterable[str], last: Iterable[str]) -> None:
-        super().__init__()
-        names = list(names)
-        self._cores = _cores(names)
-        self._last = frozenset(word.encode() for word in last)
-        self._foreign = not all(name.isascii() for name in names)
-
-    def suspect(self, data: bytes) -> bool:
-        """Return whether a sensitive name could be in there.
-
-        It errs on one side only: where it says no, there is none, unless it is percent-encoded.
-        """
-        if self._foreign:
-            return True
-        if b"\\u00" in data:
-            data = _ASCII_ESCAPE.sub(_escaped, data)
-        if len(data) > self._MANY:
-            return self._has_core(data)
-        hint = max(map(self.__getitem__, data.translate(_SPLIT).split()), default=self._NO)
-        return hint == self._YES or (hint == self._END and self._has_core(data))
-
-    def __missing__(self, word: bytes) -> int:
-        hint = self._YES if self._has_core(word) else self._END if word in self._last else self._NO
-        if len(word) <= self._LONGEST:
-            if len(self) >= self._BOUND:
-                self.clear()
-            self[word] = hint
-        return hint
-
-    def _has_core(self, data: bytes) -> bool:
-        squeezed = data.translate(_LOWER, _GAPS)
-        return any(core in squeezed for core in self._cores)
-
-
 def _text(name: bytes) -> str:
     return (unquote_to_bytes(name) if b"%" in name else name).decode("utf-8", "replace")
 
 
 def _words(name: str) -> list[str]:
-    return [word.lower() for word in _WORD.findall(name)]
-
-
-def _cores(names: Iterable[str]) -> tuple[bytes, ...]:
-    """Return the fewest strings of which every name contains one."""
-    cores: list[str] = []
-    for name in sorted(names, key=len):
-        if not any(core in name for core in cores):
-            cores.append(name)
-    return tuple(core.encode() for core in cores if core.isascii())
-
-
-def _escaped(match: re.Match[bytes]) -> bytes:
-    return bytes.fromhex(match[1].decode())
+    return [word.casefold() for word in _WORD.findall(name)]

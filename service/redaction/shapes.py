@@ -3,14 +3,15 @@
 import re
 from typing import Final
 
-from . import redaction_json, redaction_patterns, redaction_text
-from .redaction_escapes import percent_encoded, without_percent
-from .redaction_masks import Edit, masking
-from .redaction_names import Names
+from . import free_text, json_text, looks
+from .escapes import percent_encoded, without_percent
+from .masks import Edit, masking
+from .names import Names
 
 _JSON: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*+[\[{\"]")
 _SEPARATOR: Final = re.compile(rb"[=:<(]")  # without any there is nothing that could be a name and its value
 _INNER: Final = re.compile(rb"[=:<(%\\]")
+_CUT_PERCENT: Final = re.compile(rb"%[0-9a-fA-F]?\Z")
 _MATRIX: Final = re.compile(rb";([^/;=]*+)=([^/;]*+)")
 _DEEPEST: Final = 8  # texts inside texts; a string this deep in JSON strings has 255 backslashes before each quote
 
@@ -39,9 +40,9 @@ class Shapes:
             if sure:
                 return edits
         if _SEPARATOR.search(data) and self._hints.suspect(data):
-            edits += redaction_text.find(data, self._names)
+            edits += free_text.find(data, self._names)
         if self._patterns:
-            edits += redaction_patterns.find(data, cut=cut)
+            edits += looks.find(data, cut=cut)
         if nested and percent_encoded(data):
             unescaped = without_percent(data)
             edits += unescaped.back(self.text(unescaped.text, cut, depth + 1))
@@ -49,7 +50,7 @@ class Shapes:
 
     def form(self, data: bytes, cut: bool = False) -> list[Edit]:
         """Return the edits for a query string or a form."""
-        edits = redaction_patterns.find(data, cut=cut) if self._patterns else []
+        edits = looks.find(data, cut=cut) if self._patterns else []
         start = 0
         for pair in data.split(b"&"):
             name, equals, value = pair.partition(b"=")
@@ -58,14 +59,14 @@ class Shapes:
                 edits += self._encoded(name, start, cut and stop == len(data))
             elif self._names[name]:
                 edits += masking(data, stop - len(value), stop, without_percent(value, plus=True).text)
-            elif value:
+            elif not value.isalnum():
                 edits += self._encoded(value, stop - len(value), cut and stop == len(data))
             start = stop + 1
         return edits
 
     def path(self, data: bytes) -> list[Edit]:
         """Return the edits for a path, in which `;` comes before a parameter."""
-        edits = redaction_patterns.find(data) if self._patterns else []
+        edits = looks.find(data) if self._patterns else []
         if b";" in data:
             for match in _MATRIX.finditer(data):
                 if self._names[match[1]]:
@@ -78,19 +79,21 @@ class Shapes:
         It is not read token by token unless there is reason to. Most JSON has no secrets, and little in it looks as
         if it had.
         """
-        patterns = cut or (self._patterns and redaction_patterns.suspect(data))
+        patterns = cut or (self._patterns and looks.suspect(data))
         escapes = b"\\" in data and (b"\\u00" in data or b"\\/" in data)
         if not (patterns or escapes or self._hints.suspect(data) or percent_encoded(data)):
             return [], True
 
         def inner(content: bytes, cut: bool) -> list[Edit]:
-            worth = patterns or cut or _INNER.search(content)
+            worth = patterns or escapes or cut or _INNER.search(content)
             return self.text(content, cut, depth + 1) if worth else []
 
-        return redaction_json.find(data, self._names, inner)
+        return json_text.find(data, self._names, inner, cut=cut)
 
     def _encoded(self, value: bytes, start: int, cut: bool) -> list[Edit]:
         """Return the edits for what a value says. What it looks like has been seen to, unless it is encoded."""
+        if cut:
+            value = _CUT_PERCENT.sub(b"", value)
         if b"%" in value or b"+" in value:
             unescaped = without_percent(value, plus=True)
             found = unescaped.back(self.text(unescaped.text, cut, 1))

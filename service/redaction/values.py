@@ -12,11 +12,11 @@ _BRACKET: Final = re.compile(rb"(?<!\\)\\*+[\"'`]|[\[\]{}]")
 
 # A mark of punctuation belongs to the value unless it is plain that something else starts behind it.
 _BARE: Final = re.compile(
-    rb"(?:[^\s\"'`&,;<>)\]}\\]++"
+    rb"(?:<(?![/!]))?+(?:[^\s\"'`&,;<>)\]}\\]++"
     rb"|[,;&](?!\s|\Z|[\"'`,;&]|[\w.\[\]%-]{1,64}+[\"']?\s{0,8}+[=:])"
     rb"|[)\]}>](?![\s,;.:&)\]}>\"'`]|\Z)"
-    rb"|<(?![/!A-Za-z])"
-    rb"|\\(?!\\{0,64}+[\"'`]))++"
+    rb"|<(?![/!]|[A-Za-z][\w:-]{0,32}+[\s/>])"
+    rb"|\\(?!\\{0,64}+[\"'`]))*+"
 )
 
 

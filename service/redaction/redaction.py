@@ -1,19 +1,19 @@
 """What must never be seen again: the one gate that captured exchanges go through before anyone reads them."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Final
 
 from reqscope.bus.event import Headers
 
-from .redaction_bodies import Bodies, readable
-from .redaction_headers import cookies, credentials, set_cookie
-from .redaction_masks import MASK as MASK
-from .redaction_masks import Edit, edited, mask
-from .redaction_names import SENSITIVE as SENSITIVE
-from .redaction_names import Names
-from .redaction_shapes import Shapes
+from .bodies import Bodies, readable
+from .headers import cookies, credentials, set_cookie
+from .masks import edited, mask
+from .names import SENSITIVE, Names
+from .shapes import Shapes
 
 _SHORTEST_SECRET: Final = 5
+_MOST_ROUNDS: Final = 8
 
 
 class Redaction:
@@ -54,20 +54,20 @@ class Redaction:
 
     def query(self, query: bytes) -> bytes:
         """Return the same query string, the values of sensitive parameters masked, and secrets inside other values."""
-        return query if self._off or not query else edited(query, self._shapes.form(query))
+        return query if self._off or not query else _settled(query, self._query)
 
     def path(self, path: str) -> str:
         """Return the same path, without what looks like a secret or is a sensitive matrix parameter: `;token=x`."""
         if self._off or len(path) < _SHORTEST_SECRET:
             return path
-        return _redacted(path, self._shapes.path)
+        return _redacted(path, self._path)
 
     def text(self, text: str) -> str:
         """Return the same text, such as a log line or a traceback, what is secret in it masked.
 
         Names are found as they are usually written: `name=value`, `name: value`, `"name": value`.
         """
-        return text if self._off else _redacted(text, self._shapes.text)
+        return text if self._off else _redacted(text, self._text)
 
     def body(self, body: bytes, content_type: bytes, *, complete: bool = True) -> bytes:
         """Return the same body, what is secret in it masked; JSON is still JSON.
@@ -77,7 +77,9 @@ class Redaction:
 
         :param complete: whether nothing is missing at its end; where something is, the start of a secret counts
         """
-        return body if self._off or not body else self._bodies.redact(body, content_type, cut=not complete)
+        if self._off or not body:
+            return body
+        return _settled(body, partial(self._bodies.redact, content_type=content_type, cut=not complete))
 
     def mask(self, secret: bytes) -> bytes:
         """Return what takes the place of a secret: `[redacted]#1f3a9c`.
@@ -116,7 +118,16 @@ class Redaction:
                 value = set_cookie(value, self._names.__getitem__)
             case _:
                 pass
-        return edited(value, self._shapes.text(value))
+        return _settled(value, self._text)
+
+    def _query(self, query: bytes) -> bytes:
+        return edited(query, self._shapes.form(query))
+
+    def _path(self, path: bytes) -> bytes:
+        return edited(path, self._shapes.path(path))
+
+    def _text(self, text: bytes) -> bytes:
+        return edited(text, self._shapes.text(text))
 
 
 class _Harmless(set[tuple[bytes, bytes]]):
@@ -136,7 +147,19 @@ def _every(_: bytes) -> bool:
     return True
 
 
-def _redacted(text: str, find: Callable[[bytes], list[Edit]]) -> str:
+def _redacted(text: str, redact: Callable[[bytes], bytes]) -> str:
     data = text.encode("utf-8", "surrogatepass")
-    edits = find(data)
-    return edited(data, edits).decode("utf-8", "surrogatepass") if edits else text
+    redacted = _settled(data, redact)
+    return text if redacted is data else redacted.decode("utf-8", "surrogatepass")
+
+
+def _settled(data: bytes, redact: Callable[[bytes], bytes]) -> bytes:
+    """Redact until nothing changes any more, which is at once where there is nothing to mask.
+
+    What a mask has taken the place of may have kept something else from being seen: a quote, the start of a tag.
+    """
+    for _ in range(_MOST_ROUNDS):
+        before, data = data, redact(data)
+        if data == before:
+            return before
+    return data

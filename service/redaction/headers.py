@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from .redaction_masks import mask, masked
+from .masks import mask, masked
 
 _SCHEME: Final = re.compile(
     rb"(\s*+(?:apikey|aws4-hmac-sha256|basic|bearer|digest|negotiate|ntlm|token) +)(.*)", re.I | re.S
