@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from reqscope.bus import EventBus
+from reqscope.bus.event import OVERHEAD
 
 from . import correlation
 from .bodies import Chunks
@@ -129,9 +130,9 @@ class CaptureMiddleware:
             if self.faults.off and not self.faults.admits():
                 self._skipped += 1
                 return None
-            head = pack(scope["headers"])
+            head, weight = pack(scope["headers"])
             root = scope.get("root_path", "")
-            exchange = kind(self, scope, receive, send, outer, root, time_ns(), perf_counter(), head)
+            exchange = kind(self, scope, receive, send, outer, root, time_ns(), perf_counter(), head, OVERHEAD + weight)
             if self.bodies != "off":
                 exchange.request_body, exchange.response_body = Chunks(self._body_cap), Chunks(self._body_cap)
             if self.correlate:

@@ -14,12 +14,11 @@ import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
 from reqscope.bus import Event, EventBus, Running
-from reqscope.bus.event import OVERHEAD
 
 from . import correlation
 from .bodies import Chunks
 from .failures import keep
-from .heads import pack, weigh
+from .heads import pack
 from .routes import route_template
 from .sealed import RawLine, SealedEnding, SealedExchange
 
@@ -53,6 +52,8 @@ class Exchange(msgspec.Struct, eq=False):
     started: int
     clock: float
     head: bytes
+    weight: int
+    """Bytes that the event counts for in the ring, as far as they are known."""
     status: int = 0
     response_head: bytes = b""
     ttfb: float | None = None
@@ -96,7 +97,8 @@ class Exchange(msgspec.Struct, eq=False):
             elif kind == "http.response.start":
                 self.ttfb = perf_counter() - self.clock
                 self.status = message["status"]
-                self.response_head = pack(message.get("headers", ()))
+                self.response_head, weight = pack(message.get("headers", ()))
+                self.weight += weight
                 if "trailers" in message:
                     self.trailers = message["trailers"]
                 if self.capture.echo:
@@ -181,7 +183,7 @@ class Exchange(msgspec.Struct, eq=False):
         scope, capture = self.scope, self.capture
         path, query = scope["path"], scope.get("query_string", b"")
         sealed = SealedExchange(capture.gate, path, query, self.head, self.response_head, self.request_id)
-        size = OVERHEAD + len(path) + len(query) + weigh(self.head) + weigh(self.response_head)
+        size = self.weight + len(path) + len(query)
         if self.request_body is not None and (capture.bodies == "all" or event.status >= 400 or event.error):
             sealed.request_body, sealed.response_body = self.request_body, self.response_body
             size += sum(len(body) for body in (self.request_body, self.response_body) if body is not None)

@@ -6,12 +6,11 @@ from typing import Final
 
 from reqscope.bus.event import PER_HEADER, Headers
 
-_pairs: Final = chain.from_iterable
-_PER_LINE: Final = PER_HEADER // 2
+_parts: Final = chain.from_iterable
 
 
-def pack(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
-    """Return names and values in turn, one a line.
+def pack(headers: Sequence[tuple[bytes, bytes]]) -> tuple[bytes, int]:
+    """Return names and values in turn, one a line, and the bytes that the headers take once they are unpacked.
 
     One object instead of three for each header: less to allocate, to evict cold from the ring, and to free. A line
     feed in a header, which no server lets through, becomes a space.
@@ -20,14 +19,14 @@ def pack(headers: Sequence[tuple[bytes, bytes]]) -> bytes:
     :raises TypeError: they are not pairs of bytes, or not in a list or tuple
     :raises ValueError: they are not pairs
     """
-    kind = type(headers)
+    kind, count = type(headers), len(headers)
     if kind is not list and kind is not tuple:
-        raise TypeError(f"headers in a {type(headers).__name__} are not read")
-    head = b"\n".join(_pairs(headers))
-    if head.count(b"\n") == 2 * len(headers) - 1 or not headers:
-        return head
-    pairs = [(bytes(name), bytes(value)) for name, value in headers]
-    return b"\n".join([part.replace(b"\n", b" ") for part in _pairs(pairs)])
+        raise TypeError(f"headers in a {kind.__name__} are not read")
+    head = b"\n".join(_parts(headers))
+    if head.count(b"\n") != 2 * count - 1 and count:
+        pairs = [(bytes(name), bytes(value)) for name, value in headers]
+        head = b"\n".join([part.replace(b"\n", b" ") for part in _parts(pairs)])
+    return head, len(head) + PER_HEADER * count
 
 
 def unpack(head: bytes) -> Headers:
@@ -36,8 +35,3 @@ def unpack(head: bytes) -> Headers:
         return ()
     texts = iter(head.split(b"\n"))
     return tuple(zip(texts, texts, strict=True))
-
-
-def weigh(head: bytes) -> int:
-    """Return the bytes that the headers take once they are unpacked."""
-    return len(head) + _PER_LINE * head.count(b"\n")

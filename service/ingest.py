@@ -18,7 +18,7 @@ from reqscope.bus.event import OVERHEAD
 from .batches import BatchError, read_batch
 from .exchange import DISCONNECTED
 from .faults import Faults
-from .heads import pack, weigh
+from .heads import pack
 from .problems import PROBLEM, problem, respond
 from .redaction import Redaction
 from .routes import below_root
@@ -144,7 +144,8 @@ class _Post:
 
     def publish(self, status: int, body: bytes = b"", error: str | None = None) -> Event:
         scope = self._scope
-        path, query, head = scope["path"], scope["query_string"], pack(scope["headers"])
+        path, query = scope["path"], scope["query_string"]
+        head, weight = pack(scope["headers"])
         event = Event(
             time=self._time,
             kind="log" if status == 200 else "request",
@@ -157,7 +158,7 @@ class _Post:
             request_size=len(body),
             total=time.perf_counter() - self._clock,
             error=error,
-            size=OVERHEAD + len(path) + len(query) + weigh(head) + len(body),
+            size=OVERHEAD + len(path) + len(query) + weight + len(body),
             sealed=SealedExchange(self._gate, path, query, head, b"", body=body),
         )
         self._bus.publish(event)

@@ -64,7 +64,8 @@ class WebSocketExchange(Exchange):
     def _respond(self, status: int, message: Message) -> None:
         self.ttfb = perf_counter() - self.clock
         self.status = status
-        self.response_head = pack(message.get("headers", ()))
+        self.response_head, weight = pack(message.get("headers", ()))
+        self.weight += weight
 
     def seal(self, event: Event) -> None:
         event.kind = "websocket"

@@ -47,6 +47,7 @@ SUMMARY = {
     "http.route": "/orders/{id}",
     "http.response.status_code": 201,
     "client.address": "10.0.0.1",
+    "server.address": "example.org",
     "user_agent.original": "curl/8",
     "network.protocol.version": "1.1",
     "http.request.body.size": 12,

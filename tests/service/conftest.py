@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,12 +10,16 @@ import anyio
 import httpx
 import pytest
 import uvicorn
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reqscope.bus import Event, EventBus
+from reqscope.service import Redaction
 from reqscope.service.launcher import Server
 
 DEADLINE = 20.0
+
+MASK = Redaction().mask
+"""What stands in the place of a secret, in this process."""
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +65,38 @@ async def read_all(connection: anyio.abc.ByteReceiveStream) -> bytes:
                 data += await connection.receive()
             except anyio.EndOfStream:
                 return data
+
+
+def scope_of(**more: Any) -> Scope:
+    """Return the scope of a request, for an application that no server is in front of."""
+    return {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "query_string": b"",
+        "http_version": "1.1",
+        "headers": [],
+        **more,
+    }
+
+
+async def nothing() -> Message:
+    """Receive an empty body."""
+    return {"type": "http.request"}
+
+
+async def swallow(message: Message) -> None:
+    """Send nothing to nobody."""
+
+
+def from_list(messages: Iterable[Message]) -> Receive:
+    """Receive these messages."""
+    waiting = iter(messages)
+
+    async def receive() -> Message:
+        return next(waiting)
+
+    return receive
 
 
 @asynccontextmanager

@@ -321,7 +321,10 @@ class TestHealth:
 async def test_the_api_describes_itself(api: httpx.AsyncClient) -> None:
     described = await get(api, "/openapi.json")
 
-    assert described["paths"].keys() == {"/api/events", "/api/events/{event_id}", "/api/stats", "/livez", "/readyz"}
+    assert described["paths"].keys() == {
+        *("/api/events", "/api/events/{event_id}", "/api/in-flight", "/api/errors", "/api/stats"),
+        *("/livez", "/readyz"),
+    }
     assert all("summary" in path["get"] for path in described["paths"].values())
 
 

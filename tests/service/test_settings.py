@@ -12,6 +12,7 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "api_port": ("9001", 9001),
     "panel_port": ("9002", 9002),
     "port_auto": ("true", True),
+    "trusted_proxies": ("10.0.0.0/8,::1", "10.0.0.0/8,::1"),
     "insecure": ("1", True),
     "log": ("both", "both"),
     "log_file": ("logs/x.jsonl", Path("logs/x.jsonl")),
@@ -19,6 +20,15 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "capacity": ("17", 17),
     "max_bytes": ("4096", 4096),
     "max_age": ("1.5", 1.5),
+    "bodies": ("errors", "errors"),
+    "body_cap": ("512", 512),
+    "sample": ("0.25", 0.25),
+    "sample_routes": ("/health=0, /items/{id}=0.1 ,", {"/health": 0, "/items/{id}": 0.1}),
+    "slow": ("2.5", 2.5),
+    "correlate": ("false", False),
+    "capture_logs": ("0", False),
+    "echo_request_id": ("yes", True),
+    "capture_panel": ("true", True),
     "redact": ("x-tenant, Authorization ,", ("x-tenant", "Authorization")),
 }
 """For each setting a text that is not its default, and the value that this means."""
@@ -53,7 +63,7 @@ def test_every_variable_that_is_said_to_set_a_setting_does(name: str, monkeypatc
 def test_an_argument_wins_over_the_environment(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     _, value = EXAMPLES[name]
     for variable in Settings.variables(name):
-        monkeypatch.setenv(variable, "false" if isinstance(value, bool) else "1")
+        monkeypatch.setenv(variable, str(not value) if isinstance(value, bool) else "1")
     given: dict[str, Any] = {name: value}
 
     # `log` cannot be "1", so the variable would be an error if it were read.
@@ -96,6 +106,14 @@ def test_an_empty_list_of_names_to_mask_masks_nothing(text: str, monkeypatch: py
         ("max_bytes", "REQSCOPE_MAX_BYTES", "64M"),
         ("max_age", "REQSCOPE_MAX_AGE", "0"),
         ("max_age", "REQSCOPE_MAX_AGE", "nan"),
+        ("bodies", "REQSCOPE_BODIES", "some"),
+        ("body_cap", "REQSCOPE_BODY_CAP", "0"),
+        ("body_cap", "REQSCOPE_BODY_CAP", str((64 << 20) + 1)),
+        ("sample", "REQSCOPE_SAMPLE", "1.1"),
+        ("sample", "REQSCOPE_SAMPLE", "nan"),
+        ("sample_routes", "REQSCOPE_SAMPLE_ROUTES", "0.5"),
+        ("slow", "REQSCOPE_SLOW", "-1"),
+        ("correlate", "REQSCOPE_CORRELATE", "perhaps"),
     ],
 )
 def test_a_value_that_means_nothing_is_refused_by_name(
