@@ -21,6 +21,8 @@ from .looplag import LoopLag as LoopLag
 from .ring import Batch as Batch
 from .ring import RingBuffer as RingBuffer
 from .ring import RingStatistics as RingStatistics
+from .routestats import RouteRow as RouteRow
+from .routestats import RouteStats as RouteStats
 from .sinks import Sink as Sink
 from .sinks import SinkRunner as SinkRunner
 from .sinks import SinkStatistics as SinkStatistics

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -12,6 +12,7 @@ import anyio
 from .event import Event
 from .eventbus import EventBus
 from .histogram import Histogram
+from .routestats import RouteRow, RouteStats
 
 WINDOW: Final = 300
 """Seconds of history kept, one bucket each."""
@@ -72,6 +73,8 @@ class Stats:
         self._bus = bus
         bus.add_counter(self.count)
         self._clock = clock
+        self.routes = RouteStats(clock=clock)
+        """The same by route."""
         self._total = _Bucket(0)
         self._seconds: deque[_Bucket] = deque()
 
@@ -82,9 +85,10 @@ class Stats:
                 self._bus.count_thinned()
                 self.count(batch.events)
 
-    def count(self, events: Iterable[Event]) -> None:
+    def count(self, events: Sequence[Event]) -> None:
         """Count `events` in the present second."""
         self._current().add(events)
+        self.routes.count(events)
 
     def snapshot(self, after: int = 0) -> Snapshot:
         """Return the totals as of this moment, and the seconds later than `after` (seconds since the epoch)."""
@@ -101,6 +105,11 @@ class Stats:
             latency=_latency(total.durations),
             seconds=tuple(second.freeze() for second in self._seconds if second.time > after),
         )
+
+    def by_route(self, window: int | None = None) -> list[RouteRow]:
+        """Return the numbers of each route, as of this moment. See `RouteStats.rows`."""
+        self._catch_up()
+        return self.routes.rows(window)
 
     def _catch_up(self) -> None:
         self._bus.count_thinned()

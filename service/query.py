@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from reqscope.bus import Event, EventBus, Filter, FilterError
 from reqscope.bus.encoding import encode
+from reqscope.bus.routestats import WINDOWS
 from reqscope.bus.schema import Detail, Summary, failure_view, view
 
 from .pipeline import Pipeline
@@ -71,6 +72,14 @@ def query_router(pipeline: Pipeline, more: Statistics) -> APIRouter:
     async def errors() -> Response:
         return JSON({"errors": [failure_view(group, bus.boot) for group in bus.failures.latest()]})
 
+    @router.get("/api/routes", summary="Numbers by route, the busiest first")
+    async def routes(
+        window: Annotated[int | None, Query(description=f"the last {WINDOWS} seconds; without it, all")] = None,
+    ) -> Response:
+        if window is not None and window not in WINDOWS:
+            raise HTTPException(400, f"window: one of {', '.join(map(str, WINDOWS))}, or none")
+        return JSON({"routes": [asdict(row) for row in pipeline.stats.by_route(window)]})
+
     @router.get("/api/stats", summary="Counts, latencies, and what each reader delivered and missed")
     async def stats() -> Response:
         bus_now = bus.statistics()
@@ -94,7 +103,7 @@ def query_router(pipeline: Pipeline, more: Statistics) -> APIRouter:
         # Here, because what no route takes goes on to Gradio, whose answers are of another kind.
         if request.method in _OTHERS:
             raise HTTPException(405, f"/api/{rest} is for reading: GET", {"allow": "GET"})
-        known = "/api/events, /api/events/{id}, /api/in-flight, /api/errors and /api/stats"
+        known = "/api/events, /api/events/{id}, /api/in-flight, /api/errors, /api/routes and /api/stats"
         raise HTTPException(404, f"there is no /api/{rest}; there are {known}")
 
     @router.get("/livez", summary="The event loop turns")

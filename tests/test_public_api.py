@@ -22,6 +22,8 @@ PUBLIC = [
     "LoopLag",
     "RingBuffer",
     "RingStatistics",
+    "RouteRow",
+    "RouteStats",
     "Running",
     "Sink",
     "SinkRunner",
