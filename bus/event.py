@@ -32,6 +32,7 @@ class Body(msgspec.Struct, kw_only=True, gc=False):
 class Failure(msgspec.Struct, kw_only=True, gc=False):
     """The exception that left the application, secrets masked."""
 
+    type: str
     message: str
     traceback: str
     """As Python prints it, without the values of variables."""

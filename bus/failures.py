@@ -9,7 +9,7 @@ import msgspec
 from .event import Event
 
 MAX_GROUPS: Final = 500
-_MAX_WAITING: Final = 10_000
+_MAX_WAITING: Final = 1_000
 _AT_ONCE: Final = 20
 """Failures grouped before the event loop gets a turn: each may read source files."""
 
@@ -96,7 +96,7 @@ class Failures:
             group = self._groups.pop(failure.fingerprint, None)
             self._groups[failure.fingerprint] = FailureGroup(
                 fingerprint=failure.fingerprint,
-                type=event.error or "",
+                type=failure.type,
                 route=event.route,
                 message=failure.message,
                 traceback=failure.traceback,

@@ -95,12 +95,11 @@ class RingBuffer:
             event.size = size = event.measure()
         event.seq = seq
         oldest = self._slots[index]
+        held, first = self._bytes + size, self._first
         if oldest is not None:
-            self._bytes -= oldest.size
-            self._first += 1
-        self._slots[index] = event
-        self._last = seq
-        self._bytes += size
+            held, first = held - oldest.size, first + 1
+        # At once, so that nothing can come in between.
+        self._slots[index], self._last, self._first, self._bytes = event, seq, first, held
         if self._bytes > self.max_bytes:
             self._evict_bytes()
         if self.max_age is not None:
@@ -126,6 +125,13 @@ class RingBuffer:
         self._replace(0, events[there:])
         if self._bytes > self.max_bytes:
             self._evict_bytes()
+
+    def grow(self, event: Event, size: int) -> None:
+        """Count `size` more bytes for `event`, which has grown since it was kept. It may be evicted by that."""
+        if event.seq >= self._first and self._slots[event.seq % self.capacity] is event:
+            self._bytes, event.size = self._bytes + size, event.size + size
+            if self._bytes > self.max_bytes:
+                self._evict_bytes()
 
     def since(self, cursor: int, limit: int | None = None, *, sealed: bool = False) -> Batch:
         """Return what came after event number `cursor`, oldest first.

@@ -108,7 +108,7 @@ class _Counts:
             self.sent += event.response_size
             if event.status >= _SERVER_ERROR or event.error is not None:
                 self.errors += 1
-            if event.total is not None:
+            if event.total is not None and event.kind != "websocket":
                 timed.append(event.total)
         self.durations.record_all(timed)
 

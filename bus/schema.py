@@ -204,7 +204,10 @@ def level(event: Event) -> str:
 
 def header(headers: Headers, name: bytes) -> str:
     """Return the value of the first header called `name` (lower case), or an empty string."""
-    return next((value.decode("latin-1") for key, value in headers if key == name), "")
+    for key, value in headers:
+        if key == name or (len(key) == len(name) and key.lower() == name):
+            return value.decode("latin-1")
+    return ""
 
 
 def text_or_base64(data: bytes) -> tuple[str | None, str | None]:

@@ -142,7 +142,7 @@ class _Bucket:
         classes, timed = self.classes, list[float]()
         for event in events:
             classes[_CLASS_OF.get(event.status // 100, _OTHER)] += 1
-            if event.total is not None:
+            if event.total is not None and event.kind != "websocket":  # that was open for so long, and nobody waited
                 timed.append(event.total)
         self.durations.record_all(timed)
 

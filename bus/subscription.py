@@ -1,6 +1,7 @@
 """A reader's place in the ring."""
 
 from dataclasses import dataclass
+from time import perf_counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
@@ -11,8 +12,8 @@ from .ring import Batch
 if TYPE_CHECKING:
     from .eventbus import EventBus
 
-_OPENED_AT_ONCE: Final = 100
-"""Events opened before the event loop gets a turn: that is the application's time."""
+_OPENING: Final = 0.002
+"""Seconds of opening events before the event loop gets a turn: that is the application's time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,11 @@ class Subscription:
 
 
 async def _open_all(batch: Batch) -> None:
-    for number, event in enumerate(batch.events):
-        if number and not number % _OPENED_AT_ONCE:
+    turn_ends = perf_counter() + _OPENING
+    for event in batch.events:
+        if event.sealed is None:
+            continue
+        if perf_counter() > turn_ends:
             await anyio.lowlevel.checkpoint()
+            turn_ends = perf_counter() + _OPENING
         event.open()

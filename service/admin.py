@@ -11,6 +11,7 @@ from starlette.responses import Response
 from .pipeline import Pipeline
 from .problems import PROBLEM, problem
 from .query import Statistics, query_router
+from .system import system
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
@@ -31,7 +32,9 @@ class ControlPlane:
             return Health(**{name: now[name] for name in Health._fields if name in now})
 
         self._pipeline = pipeline
-        self.panel = Panel(pipeline.bus, pipeline.stats, pipeline.sinks, pipeline.lag, health)
+        self.panel = Panel(
+            pipeline.bus, pipeline.stats, pipeline.sinks, pipeline.lag, health, lambda: system(pipeline, capture())
+        )
         self.app = FastAPI(title="Reqscope", docs_url=None, redoc_url=None)
         self.app.include_router(query_router(pipeline, lambda: {"capture": capture(), "viewers": self.panel.viewers}))
         answer_with_problems(self.app)

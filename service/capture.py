@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from time import perf_counter, time_ns
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -95,17 +95,17 @@ class CaptureMiddleware:
         self._ignored = 0
         self._skipped = 0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
         exchange = self._begin(scope, receive, send)
         if exchange is None:
-            await self.app(scope, receive, send)
-            return
+            return await self.app(scope, receive, send)
         try:
-            await self.app(scope, exchange.receive, exchange.send)
+            result = await self.app(scope, exchange.receive, exchange.send)  # type: ignore[func-returns-value]
         except BaseException as error:
             exchange.end(error)
             raise
         exchange.end(None)
+        return result  # an application has none, but if it does, the server is to judge that
 
     def statistics(self) -> CaptureStatistics:
         faults = self.faults.statistics()
@@ -124,7 +124,9 @@ class CaptureMiddleware:
             kind = _EXCHANGES.get(scope["type"])
             if kind is None or (self._ignored_prefixes and self._ignores(scope)):
                 return None
-            outer = current.get()
+            latest = outer = current.get()
+            while outer is not None and outer.event is not None:  # servers begin requests in old contexts
+                outer = outer.outer
             if outer is not None and outer.is_of(self.bus, scope):
                 return None
             if self.faults.off and not self.faults.admits():
@@ -133,13 +135,17 @@ class CaptureMiddleware:
             head, weight = pack(scope["headers"])
             root = scope.get("root_path", "")
             exchange = kind(self, scope, receive, send, outer, root, time_ns(), perf_counter(), head, OVERHEAD + weight)
-            if self.bodies != "off":
-                exchange.request_body, exchange.response_body = Chunks(self._body_cap), Chunks(self._body_cap)
-            if self.correlate:
-                exchange.request_id, exchange.bound = correlation.begin(head)
-            exchange.token = current.set(exchange)
-            self.bus.in_flight.add(exchange)
-            return exchange
+            try:
+                if self.bodies != "off":
+                    exchange.request_body, exchange.response_body = Chunks(self._body_cap), Chunks(self._body_cap)
+                if self.correlate:
+                    exchange.request_id, exchange.bound = correlation.begin(head, afresh=latest is not outer)
+                exchange.token = current.set(exchange)
+                self.bus.in_flight.add(exchange)
+                return exchange
+            except Exception:
+                exchange.undo()
+                raise
         except Exception as error:
             self.faults.record("begin", error)
             return None

@@ -1,10 +1,11 @@
 """Request ids, and the trace a request belongs to, where structlog and the application's log lines find them."""
 
+import os
 import re
 import secrets
 from contextvars import ContextVar, Token
 from itertools import count
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from starlette.types import Message
 from structlog.contextvars import bind_contextvars, reset_contextvars
@@ -20,8 +21,19 @@ _TRACEPARENT: Final = re.compile(
 )
 """https://www.w3.org/TR/trace-context/#traceparent-header"""
 
-_process: Final = secrets.token_hex(4)
+_UNSET: Final[Any] = ...
+"""What structlog takes for a variable that is not bound."""
+
+_process = secrets.token_hex(4)
 _numbers: Final = count(1)
+
+
+def _renew() -> None:
+    global _process
+    _process = secrets.token_hex(4)
+
+
+os.register_at_fork(after_in_child=_renew)  # a forked worker's requests are others
 
 
 class Trace(NamedTuple):
@@ -43,21 +55,27 @@ _trace_id: Final = _variable("trace_id")
 _span_id: Final = _variable("span_id")
 
 
-def begin(head: bytes) -> tuple[str, Tokens]:
+def begin(head: bytes, *, afresh: bool = False) -> tuple[str, Tokens]:
     """Return the request's own id if it has a sound one, otherwise a new one, and bind it and its trace.
 
     Bound are structlog's context variables `request_id`, `trace_id` and `span_id`, until `unbind`.
 
     :param head: request headers in the form that `heads.pack` makes
+    :param afresh: whether the context is that of an earlier request, whose trace is not this one's
     """
-    if b"x-request-id" not in head or (match := _REQUEST_ID.match(head)) is None:
-        request_id = f"{_process}-{next(_numbers)}"
-    else:
-        request_id = match[1].decode()
-    token = _request_id.set(request_id)
-    if b"traceparent" not in head or (found := trace(head)) is None:
-        return request_id, (token,)
-    return request_id, (token, _trace_id.set(found.trace_id), _span_id.set(found.span_id))
+    request_id = given(head) or f"{_process}-{next(_numbers)}"
+    found = trace(head) if b"traceparent" in head else None
+    if found is None and not afresh:
+        return request_id, (_request_id.set(request_id),)
+    # Nothing is bound before all is known, and then at once: what fails in between would stay bound.
+    trace_id, span_id = found or (_UNSET, _UNSET)
+    return request_id, (_request_id.set(request_id), _trace_id.set(trace_id), _span_id.set(span_id))
+
+
+def given(head: bytes) -> str:
+    """Return the request's own id, or an empty text if it has none that is sound."""
+    match = _REQUEST_ID.match(head) if b"x-request-id" in head else None
+    return match[1].decode() if match else ""
 
 
 def trace(head: bytes) -> Trace | None:

@@ -6,6 +6,7 @@ loop that measures it alone.
 """
 
 from collections.abc import Awaitable
+from contextlib import suppress
 from contextvars import ContextVar, Token
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +21,7 @@ from .bodies import Chunks
 from .failures import keep
 from .heads import pack
 from .routes import route_template
-from .sealed import RawLine, SealedEnding, SealedExchange
+from .sealed import RawLine, SealedEnding, SealedExchange, weigh_lines
 
 if TYPE_CHECKING:
     from .capture import CaptureMiddleware
@@ -121,20 +122,36 @@ class Exchange(msgspec.Struct, eq=False):
     def end(self, error: BaseException | None) -> None:
         """The application returned, or raised."""
         try:
-            self.capture.bus.in_flight.discard(self)
-            try:
-                if self.token is not None:
-                    current.reset(self.token)
-                for token in self.bound:
-                    token.var.reset(token)
-            except ValueError:  # the application is driven from several contexts, each of which ends by itself
-                pass
+            self.leave()
             event = self.event or self.publish(error)
             event.app = perf_counter() - self.clock
             if error is not None or self.lines is not None:
                 self.amend(event, error)
         except Exception as fault:
             self.capture.faults.record("end", fault)
+            self.undo()
+
+    def leave(self) -> None:
+        """Leave nothing behind."""
+        self.capture.bus.in_flight.discard(self)
+        try:
+            if self.token is not None:
+                current.reset(self.token)
+            for token in self.bound:
+                token.var.reset(token)
+        except ValueError:  # the application is driven from several contexts, each of which ends by itself
+            pass
+        # What the application has left running holds on to this exchange, and not to all that were before it.
+        self.token, self.bound, self.outer = None, (), None
+
+    def undo(self) -> None:
+        """Leave nothing behind, after a fault: each by itself, as far as it is still there."""
+        with suppress(Exception):
+            self.capture.bus.in_flight.discard(self)
+        for token in (self.token, *self.bound):
+            with suppress(Exception):
+                if token is not None:
+                    token.var.reset(token)
 
     def publish(self, error: BaseException | None) -> Event:
         """Put the event on the bus, or have it counted only."""
@@ -189,17 +206,22 @@ class Exchange(msgspec.Struct, eq=False):
             size += sum(len(body) for body in (self.request_body, self.response_body) if body is not None)
         if self.lines is not None:
             sealed.lines = tuple(self.lines)
+            size += weigh_lines(sealed.lines)
         event.size, event.sealed = size, sealed
 
     def amend(self, event: Event, error: BaseException | None) -> None:
         """Add to the published event what was known only at the end."""
+        bus = self.capture.bus
+        raised = keep(error) if error is not None else None
         if error is not None and event.error is None:
             event.error = type(error).__qualname__
-        if event.seq:  # otherwise it was not kept
-            raised = keep(error) if error is not None else None
-            event.sealed = SealedEnding(self.capture.gate, event.sealed, raised, tuple(self.lines or ()))
-            if raised is not None:
-                self.capture.bus.failures.note(event)
+        before, lines = event.sealed, tuple(self.lines or ())
+        known = len(before.lines) if isinstance(before, SealedExchange) else 0
+        event.sealed = SealedEnding(self.capture.gate, before, raised, lines)
+        bus.ring.grow(event, weigh_lines(lines[known:]) + (raised.weight if raised else 0))
+        # A client that goes away, or a request that is cancelled, is no failure of the application's.
+        if raised is not None and isinstance(error, Exception) and type(error).__name__ != "ClientDisconnect":
+            bus.failures.note(event)
 
     def log(self, line: RawLine) -> None:
         """Keep a line that the application logged. Safe in any thread."""
@@ -210,11 +232,16 @@ class Exchange(msgspec.Struct, eq=False):
 
     def is_of(self, bus: EventBus, scope: Scope) -> bool:
         """Whether this or an outer exchange is the one of that very request, on that bus."""
-        # The list of headers goes along when middleware copies the scope: nothing of ours needs to be put into it.
-        # A request that a handler makes has headers of its own.
-        if self.capture.bus is bus and self.scope["headers"] is scope["headers"]:
-            return True
-        return self.outer is not None and self.outer.is_of(bus, scope)
+        exchange: Exchange | None = self
+        while exchange is not None:
+            if exchange.capture.bus is bus and _are_same(exchange.scope["headers"], scope["headers"]):
+                return True
+            exchange = exchange.outer
+        return False
+
+    def __repr__(self) -> str:
+        # Whoever shows local variables, as error reporters do, is not to show what has not passed the gate.
+        return "Exchange(…)"
 
     def running(self) -> Running:
         """See `reqscope.bus.inflight.Runner`."""
@@ -234,3 +261,10 @@ class Exchange(msgspec.Struct, eq=False):
             response_size=self.response_size,
             request_id=gate.text(self.request_id),
         )
+
+
+def _are_same(one: Any, other: Any) -> bool:
+    """Whether these are the headers of one request."""
+    # Middleware may copy the scope, and the list of headers with it, but the pairs go along: nothing of ours needs to
+    # be put into the scope. A request that a handler makes has headers of its own.
+    return one is other or bool(one and other and one[0] is other[0])

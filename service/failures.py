@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 _MAX_FRAMES: Final = 60
 """Of one exception: the innermost, which say where it came from."""
+_PER_FRAME: Final = 250
 _MAX_CHAIN: Final = 5
 _MAX_MEMBERS: Final = 5
 _MAX_MESSAGE: Final = 4_000
@@ -45,6 +46,13 @@ class Raised(NamedTuple):
     notes: tuple[str, ...] = ()
     members: tuple["Raised", ...] = ()
     """The first exceptions of a group."""
+
+    @property
+    def weight(self) -> int:
+        """Bytes that its traceback takes, near enough to bound memory by."""
+        others = (*self.members, self.cause) if self.cause is not None else self.members
+        own = len(self.message) + _PER_FRAME * len(self.frames) + sum(map(len, self.notes))
+        return own + sum(other.weight for other in others)
 
 
 def keep(error: BaseException, depth: int = _MAX_CHAIN) -> Raised:

@@ -57,9 +57,9 @@ def _watch_logging() -> None:
         return
 
     def factory(*args: Any, **kwargs: Any) -> logging.LogRecord:
-        if not _watchers or _making.record or (exchange := current.get()) is None:
+        exchange = _begin_record()
+        if exchange is None:
             return inner(*args, **kwargs)
-        _making.record = True
         try:
             record = inner(*args, **kwargs)
         finally:
@@ -70,6 +70,23 @@ def _watch_logging() -> None:
     # It stays when the last block ends: somebody may have put one of their own round it, and it does nothing then.
     factory.is_reqscope = True  # type: ignore[attr-defined]
     logging.setLogRecordFactory(factory)
+
+
+def _begin_record() -> Exchange | None:
+    """Return the exchange that a record is to be noted in, and remember that it is being made."""
+    try:
+        if not _watchers or _making.record or (exchange := current.get()) is None:
+            return None
+        _making.record = True
+        return exchange
+    except Exception as error:
+        _count(error)
+        return None
+
+
+def _count(error: Exception) -> None:
+    if (exchange := current.get()) is not None:
+        exchange.capture.faults.record("log line", error)
 
 
 def _note_record(exchange: Exchange, record: logging.LogRecord) -> None:
@@ -104,11 +121,11 @@ def _leave_structlog() -> None:
 def note_line(logger: object, method: str, event_dict: EventDict) -> EventDict:
     """Keep a line for the request it belongs to. A structlog processor, for a chain that is configured late."""
     # What goes on to the standard library's logging is seen there.
-    if (exchange := current.get()) is not None and not isinstance(logger, logging.Logger):
-        try:
+    try:
+        if (exchange := current.get()) is not None and not isinstance(logger, logging.Logger):
             exchange.log(_line(method, str(event_dict.get("logger", "")), _rendered(event_dict)))
-        except Exception as error:
-            exchange.capture.faults.record("log line", error)
+    except Exception as error:
+        _count(error)
     return event_dict
 
 

@@ -1,7 +1,7 @@
 """The gate: what was captured passes it once, off the request path, before any reader sees it."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, TypeAlias, TypeVar
 
 import msgspec
@@ -20,6 +20,8 @@ RawLine: TypeAlias = tuple[int, str, str, str]
 """Time, level, logger and message of a log line, as the application wrote it."""
 
 T = TypeVar("T")
+
+_PER_LINE: Final = 250
 
 _SIGN_IN: Final = re.compile(r"log-?_?[io]n|sign-?_?[iu]|token|oauth|auth|passw|session|credential", re.IGNORECASE)
 
@@ -51,16 +53,17 @@ class Gate:
     def text(self, text: str) -> str:
         return self._safely(lambda: self.redaction.text(text), "[withheld]")
 
-    def body(self, chunks: Chunks | None, size: int, headers: Headers, place: str) -> Body | None:
+    def body(self, chunks: Chunks | None, size: int, head: bytes, place: str) -> Body | None:
         """Return the captured part of a body of `size` bytes, made readable.
 
+        :param head: its headers as they were captured
         :param place: path and route, by which a sign-in is known
         """
         if chunks is None or not chunks.parts:
             return None
         captured = min(len(chunks), self.body_cap)
         withheld = Body(data=b"", captured=captured, withheld="it could not be made safe to show")
-        return self._safely(lambda: self._readable(chunks, size, headers, place, captured), withheld)
+        return self._safely(lambda: self._readable(chunks, size, heads.unpack(head), place, captured), withheld)
 
     def content(self, data: bytes, content_type: bytes) -> bytes:
         """Return a whole body that a program sent to be kept, masked."""
@@ -68,6 +71,7 @@ class Gate:
 
     def failure(self, raised: Raised, route: str | None) -> Failure:
         return Failure(
+            type=raised.type.rpartition(".")[2],
             message=self.text(raised.message),
             traceback=self.text(self._safely(lambda: render(raised), "")),
             fingerprint=fingerprint(raised, route),
@@ -77,13 +81,23 @@ class Gate:
         time, level, logger, message = line
         return LogLine(time=time, level=level, logger=logger, message=self.text(message))
 
+    def withhold(self, event: Event, error: Exception) -> None:
+        """Leave out all that may not have passed the gate, because opening the event failed."""
+        event.path, event.query, event.body = "[withheld]", b"", b""
+        event.route, event.error = event.route and "[withheld]", event.error and "[withheld]"
+        self.faults.record("opening", error)
+
     def _readable(self, chunks: Chunks, size: int, headers: Headers, place: str, captured: int) -> Body:
         data, complete = chunks.join(), len(chunks) == size
         kind = header(headers, b"content-type").encode("latin-1")
-        unpacked = unpack(data, header(headers, b"content-encoding").encode("latin-1"), self.body_cap)
+        encoding = header(headers, b"content-encoding")
+        unpacked = unpack(data, encoding.encode("latin-1"), self.body_cap)
         if unpacked is not None:
             data, complete = unpacked[0], complete and unpacked[1]
-        if (unpacked is None or not self.redaction.readable(data, kind)) and _SIGN_IN.search(place):
+        readable = self.redaction.readable(data, kind)
+        if unpacked is None and not readable:
+            return Body(data=b"", captured=captured, withheld=f"it is packed ({encoding}) and cannot be looked into")
+        if not readable and _SIGN_IN.search(place):
             return Body(data=b"", captured=captured, withheld="it cannot be decoded, and may hold a sign-in")
         masked = self.redaction.body(data, kind, complete=complete)
         return Body(data=masked[: self.body_cap], captured=captured)
@@ -94,6 +108,11 @@ class Gate:
         except Exception as error:
             self.faults.record("redaction", error)
             return instead
+
+
+def weigh_lines(lines: Iterable[RawLine]) -> int:
+    """Return the bytes that log lines take, near enough to bound memory by."""
+    return sum(_PER_LINE + len(message) for _, _, _, message in lines)
 
 
 class SealedExchange(msgspec.Struct, gc=False):
@@ -113,20 +132,26 @@ class SealedExchange(msgspec.Struct, gc=False):
 
     def open(self, event: Event) -> None:
         """See `reqscope.bus.event.Sealed`."""
+        try:
+            self._open(event)
+        except Exception as error:
+            self.gate.withhold(event, error)
+
+    def _open(self, event: Event) -> None:
         gate = self.gate
         event.path = gate.path(self.path)
         event.query = gate.query(self.query)
         event.request_headers = gate.headers(self.request_head)
         event.response_headers = gate.headers(self.response_head)
-        event.request_id = gate.text(self.request_id)
+        event.request_id = gate.text(self.request_id or correlation.given(self.request_head))
         if self.body:
             event.body = gate.content(self.body, header(event.request_headers, b"content-type").encode("latin-1"))
         if (trace := correlation.trace(self.request_head)) is not None:
             event.trace_id, event.span_id = trace
         if self.request_body is not None or self.response_body is not None:
             place = f"{event.route} {event.path}"
-            event.request_body = gate.body(self.request_body, event.request_size, event.request_headers, place)
-            event.response_body = gate.body(self.response_body, event.response_size, event.response_headers, place)
+            event.request_body = gate.body(self.request_body, event.request_size, self.request_head, place)
+            event.response_body = gate.body(self.response_body, event.response_size, self.response_head, place)
         if self.lines:
             event.logs = tuple(map(gate.line, self.lines))
 
@@ -145,6 +170,12 @@ class SealedEnding(msgspec.Struct, gc=False):
 
     def open(self, event: Event) -> None:
         """See `reqscope.bus.event.Sealed`."""
+        try:
+            self._open(event)
+        except Exception as error:
+            self.gate.withhold(event, error)
+
+    def _open(self, event: Event) -> None:
         if self.before is not None:
             self.before.open(event)
         if self.raised is not None:
@@ -166,6 +197,12 @@ class SealedRecord:
 
     def open(self, event: Event) -> None:
         """See `reqscope.bus.event.Sealed`."""
+        try:
+            self._open(event)
+        except Exception as error:
+            self._gate.withhold(event, error)
+
+    def _open(self, event: Event) -> None:
         gate = self._gate
         event.path = gate.path(event.path)
         event.body = gate.content(event.body, b"application/json")

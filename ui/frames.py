@@ -8,6 +8,8 @@ from reqscope.bus import Event, EventBus, Filter, LoopLag, Running, SinkRunner, 
 from reqscope.bus.encoding import encode
 from reqscope.bus.stats import CLASSES, Second
 
+from .pages import Pages
+
 MAX_ROWS: Final = 500
 """Rows in a frame. Of a faster stream the newest are shown, and it is said how many are not."""
 
@@ -54,12 +56,14 @@ class Frames:
         sinks: Sequence[SinkRunner],
         lag: LoopLag | None = None,
         health: Callable[[], Health] = Health,
+        pages: Pages | None = None,
     ) -> None:
         self._bus = bus
         self._stats = stats
         self._sinks = sinks
         self._lag = lag
         self._health = health
+        self._pages = pages or Pages(bus, stats)
         self._built: dict[tuple[object, ...], Frame] = {}
 
     def hello(self, token: str) -> str:
@@ -82,6 +86,15 @@ class Frames:
             kind, counts=self._counts(), running=self._running(), now=now, seconds=self._seconds(second), **more
         )
         return Frame(text, to, now)
+
+    def page(self, name: str, window: int | None, head: int, second: int) -> Frame:
+        """What another page than the live view shows, up to event number `head` at the least."""
+        now = int(time.time())
+
+        def build() -> Frame:
+            return self.still("page", head, second, page=name, content=self._pages.content(name, window))
+
+        return self._once(("page", name, window, head, second, now), build)
 
     def bye(self) -> str:
         """The last frame before the server goes down."""

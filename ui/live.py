@@ -9,9 +9,13 @@ import anyio
 from reqscope.bus import EventBus, Filter
 
 from .frames import LONG, Frame, Frames
+from .pages import LIVE
 
 FRAME_INTERVAL: Final = 0.125
 """Seconds between two frames at the least. What comes after a quiet spell is sent at once."""
+
+PAGE_INTERVAL: Final = 1.0
+"""Seconds between two frames of a page other than the live view. They are whole pages."""
 
 HEARTBEAT: Final = 5.0
 """Seconds of quiet after which a page gets a sign of life, and a closed one is found out."""
@@ -38,6 +42,14 @@ class Viewer:
         self.waiting = 0
         self.counted = 0
         self.closed = False
+        self.page = LIVE
+        """Which page is looked at; other pages than the live view get no rows."""
+        self.window: int | None = None
+        """Seconds that the numbers of a page are of."""
+        self.not_before = 0.0
+        """When a page other than the live view may have its next frame, which is the whole page."""
+        self.overdue = 0.0
+        """When it needs one for a sign of life."""
         self.running: tuple[str, ...] = ()
         """Which requests the page was told are in flight."""
         self.wake = anyio.Event()
@@ -45,6 +57,12 @@ class Viewer:
     def show(self, passes: Filter) -> None:
         """Change the filter: the page gets a full frame."""
         self.passes = passes
+        self.stale = True
+        self.wake.set()
+
+    def turn_to(self, page: str, window: int | None) -> None:
+        """Look at another page: it gets a full frame at once."""
+        self.page, self.window = page, window
         self.stale = True
         self.wake.set()
 
@@ -137,14 +155,21 @@ class LiveFeed:
             elif (frame := self._frame(viewer)) is not None:
                 return frame
             else:
-                with anyio.move_on_after(HEARTBEAT) as quiet:
+                with anyio.move_on_after(self._patience(viewer)) as quiet:
                     await viewer.wake.wait()
                 viewer.wake = anyio.Event()
-                if quiet.cancelled_caught:
+                if quiet.cancelled_caught and (viewer.page == LIVE or viewer.paused):
                     return _sent(viewer, self._frames.still("heartbeat", viewer.cursor, viewer.second))
         return None
 
+    def _patience(self, viewer: Viewer) -> float:
+        """How long to wait for something new, in seconds."""
+        behind = viewer.page != LIVE and not viewer.paused and self._has_news(viewer)
+        return max(0.0, viewer.not_before - anyio.current_time()) if behind else HEARTBEAT
+
     def _frame(self, viewer: Viewer) -> str | None:
+        if viewer.page != LIVE:
+            return self._page(viewer)
         if viewer.stale:
             frame = self._frames.full(viewer.passes, self._head)
             viewer.stale, viewer.waiting, viewer.counted = False, 0, frame.to
@@ -162,6 +187,18 @@ class LiveFeed:
             frame = self._frames.add(viewer.passes, viewer.cursor, viewer.second, self._head)
         viewer.running = self._running
         return _sent(viewer, frame)
+
+    def _page(self, viewer: Viewer) -> str | None:
+        now = anyio.current_time()
+        due = now >= viewer.overdue or (self._has_news(viewer) and now >= viewer.not_before)
+        if not viewer.stale and (viewer.paused or not due):
+            return None
+        viewer.stale, viewer.running = False, self._running
+        viewer.not_before, viewer.overdue = now + PAGE_INTERVAL, now + HEARTBEAT
+        return _sent(viewer, self._frames.page(viewer.page, viewer.window, self._head, viewer.second))
+
+    def _has_news(self, viewer: Viewer) -> bool:
+        return viewer.cursor < self._head or viewer.running != self._running
 
     def _count_waiting(self, viewer: Viewer) -> None:
         batch = self._bus.ring.since(viewer.counted, sealed=True)

@@ -20,6 +20,7 @@ from reqscope.bus.schema import Detail, view
 
 from .frames import Frames, Health
 from .live import HEARTBEAT, LiveFeed
+from .pages import LIVE, PAGES, Pages, System, window_of
 
 T = TypeVar("T")
 
@@ -28,6 +29,7 @@ _SCRIPTS: Final = (
     "table.js",
     "charts.js",
     "running.js",
+    "pages.js",
     "detail.js",
     "connection.js",
     "page.js",
@@ -46,6 +48,7 @@ class Panel:
     :param sinks: whose losses the page shows
     :param lag: how late the event loop is
     :param health: what there is to say of what produces the events
+    :param system: what there is to say of the process, its versions and its settings
     """
 
     def __init__(
@@ -55,9 +58,11 @@ class Panel:
         sinks: Sequence[SinkRunner] = (),
         lag: LoopLag | None = None,
         health: Callable[[], Health] = Health,
+        system: System | None = None,
     ) -> None:
         self._bus = bus
-        self._frames = Frames(bus, stats, sinks, lag, health)
+        pages = Pages(bus, stats, system) if system is not None else Pages(bus, stats)
+        self._frames = Frames(bus, stats, sinks, lag, health, pages)
         self._feed = LiveFeed(bus, self._frames)
         self._blocks = _in_event_loop(self._build)
 
@@ -147,8 +152,11 @@ class Panel:
 
     async def _stream(self, request: gr.Request) -> AsyncGenerator[str]:
         """The endless event behind a page: yields a frame whenever there is something to show."""
-        passes, _ = _parse(dict(request.query_params).get("filter", ""))
+        asked = dict(request.query_params)
+        passes, _ = _parse(asked.get("filter", ""))
         viewer = self._feed.open(passes)
+        if asked.get("view") in PAGES:  # not `page`: Gradio takes that for a page of its own
+            viewer.turn_to(asked["view"], window_of(asked.get("window")))
         session = request.session_hash or ""
         try:
             yield self._frames.hello(viewer.token)
@@ -158,7 +166,7 @@ class Panel:
             self._feed.drop(viewer)
 
     def _steer(self, command: dict[str, Any]) -> dict[str, Any]:
-        """Change what a page shows: its `filter`, whether it is `paused`, or `parked` while nobody looks."""
+        """Change the `filter` or the `page` of a view, or have it `paused`, or `parked` while nobody looks."""
         viewer = self._feed.find(str(command.get("token")))
         if viewer is None:
             return {"ok": False, "error": "this view has ended"}
@@ -167,6 +175,8 @@ class Panel:
             if error is not None:
                 return {"ok": False, "error": str(error), "position": error.position}
             viewer.show(passes)
+        if command.get("page") in (LIVE, *PAGES):
+            viewer.turn_to(command["page"], window_of(command.get("window")))
         if "paused" in command:
             viewer.pause(bool(command["paused"]))
         if command.get("parked"):

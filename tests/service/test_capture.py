@@ -879,4 +879,3 @@ class TestFaults:
             assert (await client.get("/")).text == "hello"
 
         assert (capture.statistics().faults, own(caplog), bus.statistics().refused) == (0, [], 1)
-

@@ -345,6 +345,58 @@ async def test_what_the_applications_middleware_answers_is_seen_as_it_was_sent()
     assert (event.status, event.route) == (401, None)
 
 
+class Doorman:
+    """Middleware that answers everything but the panel by itself."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        own = scope["type"] == "http" and not scope["path"].startswith("/reqscope")
+        await (PlainTextResponse("no", 401) if own else self.app)(scope, receive, send)
+
+
+@pytest.mark.parametrize("make", [fastapi_app, starlette_app], ids=["FastAPI", "Starlette"])
+async def test_capture_stands_outside_of_middleware_that_is_added_after_it_too(make: Callable[[], Starlette]) -> None:
+    app = make()
+    monitor = Monitor(app)
+    app.add_middleware(Doorman)
+    async with serving(app, lifespan="on") as url, client(url) as http:
+        assert (await http.get("/hello/you")).status_code == 401
+        assert await paths_seen_by(http) == ["/hello/you"]
+
+    assert [event.status for event in monitor.bus.ring.since(0).events] == [401]
+
+
+async def test_the_answer_to_an_error_is_seen_with_the_exception_that_it_answers() -> None:
+    app = fastapi_app()
+    monitor = Monitor(app, settings=Settings(bodies="errors"))
+
+    @app.get("/fails")
+    async def fails() -> None:
+        raise ZeroDivisionError("on purpose")
+
+    async with serving(app, lifespan="on") as url, client(url) as http:
+        assert (await http.get("/fails")).status_code == 500
+        (group,) = (await http.get("/reqscope/api/errors")).json()["errors"]
+        detail = (await http.get(f"/reqscope/api/events/{group['id']}")).json()
+
+    assert (group["error.type"], group["http.route"], group["count"]) == ("ZeroDivisionError", "/fails", 1)
+    assert detail["exception.fingerprint"] == group["exception.fingerprint"]
+    assert detail["exception.stacktrace"].endswith("ZeroDivisionError: on purpose")
+    assert detail["http.response.body"] == {"captured": 21, "text": "Internal Server Error"}
+    assert monitor.faults.statistics().total == 0
+
+
+async def test_two_monitors_of_one_application_see_every_request_once_each() -> None:
+    app = fastapi_app()
+    monitors = [Monitor(app, path="/one"), Monitor(app, path="/other")]
+    async with serving(app, lifespan="on") as url, client(url) as http:
+        await http.get("/hello/you")
+
+    assert [paths(monitor) for monitor in monitors] == [["/hello/you"], ["/hello/you"]]
+
+
 async def test_producers_of_the_applications_own_are_seen_as_well() -> None:
     app = fastapi_app()
     monitor = Monitor(app)

@@ -4,12 +4,14 @@ from pathlib import Path
 import anyio
 import psutil
 import pytest
+from starlette.responses import PlainTextResponse
+from starlette.types import Message
 
-from reqscope.bus import Event
+from reqscope.bus import Body, Event, Failure
 from reqscope.service import Settings
 from reqscope.service.pipeline import Pipeline
 
-from .conftest import MASK, until
+from .conftest import MASK, nothing, scope_of, until
 
 pytestmark = pytest.mark.anyio
 
@@ -194,3 +196,32 @@ async def test_a_pipeline_may_run_again_and_loses_nothing_by_it(tmp_path: Path) 
     assert [json.loads(line)["seq"] for line in log.read_text().splitlines()] == [1, 2, 3, 4, 5, 6]
     assert pipeline.stats.snapshot().events == 6
     assert pipeline.bus.statistics().refused == 3
+
+
+async def test_while_it_runs_failures_are_grouped_each_time_and_the_lag_of_the_loop_is_sampled() -> None:
+    pipeline = Pipeline(Settings(log="none"))
+    for run in (1, 2):
+        async with pipeline.running():
+            failure = Failure(type="ValueError", message="m", traceback="t", fingerprint="f")
+            pipeline.bus.failures.note(Event(time=0, failure=failure))
+            await until(lambda: pipeline.bus.failures.statistics().grouped == run, "the failure to be grouped")  # noqa: B023
+            await until(lambda: bool(pipeline.lag.snapshot().seconds), "a sample")
+
+    assert [group.count for group in pipeline.bus.failures.latest()] == [2]
+
+
+async def test_capture_is_as_the_settings_say() -> None:
+    settings = Settings(log="none", bodies="errors", body_cap=3, echo_request_id=True, redact=("x-tenant",))
+    pipeline = Pipeline(settings)
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = [(b"x-tenant", b"7"), (b"x-request-id", b"abc-1")]
+    await pipeline.capture(PlainTextResponse("missing", 404))(scope_of(headers=headers), nothing, send)
+    (event,) = pipeline.bus.ring.since(0).events
+
+    assert event.response_body == Body(data=b"mis", captured=3)
+    assert dict(event.request_headers)[b"x-tenant"] == MASK(b"7")
+    assert (b"x-request-id", b"abc-1") in sent[0]["headers"]

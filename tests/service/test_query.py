@@ -9,14 +9,15 @@ import pytest
 from fastapi import FastAPI
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from starlette.responses import PlainTextResponse
 
-from reqscope.bus import Event, Filter
+from reqscope.bus import Event, Failure, Filter, Running
 from reqscope.service import Settings
 from reqscope.service.admin import answer_with_problems
 from reqscope.service.pipeline import Pipeline
 from reqscope.service.query import MAX_LIMIT, query_router
 
-from .conftest import Site, until
+from .conftest import MASK, Site, nothing, scope_of, swallow, until
 
 pytestmark = pytest.mark.anyio
 
@@ -286,6 +287,101 @@ class TestStats:
         assert (stats["published"], stats["refused"]) == (1, 2)
 
 
+class Runner:
+    """A request that runs until somebody says otherwise."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def running(self) -> Running:
+        return Running(id=f"r{self.number}", time=7, age=1.5, kind="request", method="GET", path=f"/{self.number}")
+
+
+class TestInFlight:
+    async def test_the_oldest_come_first_with_how_many_there_are_in_all(
+        self, api: httpx.AsyncClient, pipeline: Pipeline
+    ) -> None:
+        assert await get(api, "/api/in-flight") == {"in_flight": [], "count": 0}
+        for number in range(150):
+            pipeline.bus.in_flight.add(Runner(number))
+
+        page = await get(api, "/api/in-flight")
+        assert ([each["path"] for each in page["in_flight"]], page["count"]) == ([f"/{n}" for n in range(100)], 150)
+        page = await get(api, "/api/in-flight", limit=1)
+        assert page["in_flight"] == [
+            {"id": "r0", "time": 7, "age": 1.5, "kind": "request", "method": "GET", "path": "/0"}
+        ]
+
+    @pytest.mark.parametrize("limit", ["0", "1001", "many"])
+    async def test_a_limit_that_is_none_is_a_problem_that_names_it(self, api: httpx.AsyncClient, limit: str) -> None:
+        assert (await problem(api, "/api/in-flight", 422, limit=limit)).startswith("query.limit: ")
+
+
+class TestErrors:
+    async def test_they_are_grouped_with_the_latest_first(self, api: httpx.AsyncClient, pipeline: Pipeline) -> None:
+        assert await get(api, "/api/errors") == {"errors": []}
+        for number, fingerprint in enumerate("aba"):
+            failure = Failure(type="ValueError", message=f"m{number}", traceback=f"t{number}", fingerprint=fingerprint)
+            event = Event(time=number * 1_000_000_000, route="/x", error="ValueError", failure=failure)
+            pipeline.bus.publish(event)
+            pipeline.bus.failures.note(event)
+
+        first, second = (await get(api, "/api/errors"))["errors"]
+
+        assert first == {
+            "exception.fingerprint": "a",
+            "error.type": "ValueError",
+            "http.route": "/x",
+            "exception.message": "m2",
+            "exception.stacktrace": "t2",
+            "count": 2,
+            "first": "1970-01-01T00:00:00Z",
+            "last": "1970-01-01T00:00:02Z",
+            "id": f"{pipeline.bus.boot}-3",
+        }
+        assert (second["exception.fingerprint"], second["count"]) == ("b", 1)
+        stats = await get(api, "/api/stats")
+        assert stats["failures"] == {
+            "noted": 3,
+            "grouped": 3,
+            "waiting": 0,
+            "lost": 0,
+            "groups": 2,
+            "forgotten": 0,
+        }
+        assert stats["loop_lag"] == {"now": 0.0, "worst": 0.0, "seconds": []}
+
+
+class TestCaptured:
+    """Events that come sealed."""
+
+    async def test_lists_details_and_filters_open_what_they_show(self, site: Site, pipeline: Pipeline) -> None:
+        capture = pipeline.capture(PlainTextResponse("hello"))
+        for number in range(3):
+            headers = [(b"host", b"example.org"), (b"cookie", b"id=s3cret")]
+            await capture(scope_of(path=f"/orders/{number}", headers=headers), nothing, swallow)
+        assert all(event.sealed for event in pipeline.bus.ring.since(0, sealed=True).events)
+
+        async with site.client(api_of(pipeline)) as api:
+            (found,) = (await get(api, "/api/events", filter="path:/orders/2"))["events"]
+            detail = await get(api, f"/api/events/{pipeline.bus.boot}-1")
+            listed = (await get(api, "/api/events"))["events"]
+
+        assert (found["url.path"], found["server.address"]) == ("/orders/2", "example.org")
+        assert detail["http.request.headers"] == [["host", "example.org"], ["cookie", "id=" + MASK(b"s3cret").decode()]]
+        assert [event["url.path"] for event in listed] == ["/orders/0", "/orders/1", "/orders/2"]
+
+    async def test_a_search_by_numbers_opens_only_what_it_found(self, site: Site, pipeline: Pipeline) -> None:
+        for status in (200, 503, 200):
+            await pipeline.capture(PlainTextResponse("hello", status))(scope_of(), nothing, swallow)
+
+        async with site.client(api_of(pipeline)) as api:
+            assert seqs(await get(api, "/api/events", filter="status:503")) == [2]
+
+        sealed = [event.sealed is not None for event in pipeline.bus.ring.since(0, sealed=True).events]
+        assert sealed == [True, False, True]
+
+
 class TestHealth:
     async def test_while_it_runs_it_is_alive_and_ready(self, api: httpx.AsyncClient) -> None:
         assert await get(api, "/livez") == {"status": "ok"}
@@ -318,11 +414,23 @@ class TestHealth:
         assert "file:/dev/full cannot write: OSError" in warning.getMessage()
 
 
+async def test_numbers_by_route_are_those_of_a_window_or_of_all_the_time(
+    api: httpx.AsyncClient, pipeline: Pipeline
+) -> None:
+    for route in ("/a", "/b", "/a"):
+        pipeline.bus.publish(Event(time=0, method="GET", route=route, status=200, total=0.5))
+
+    for query in ({}, {"window": 60}):
+        rows = (await get(api, "/api/routes", **query))["routes"]
+        assert [(row["method"], row["route"], row["count"]) for row in rows] == [("GET", "/a", 2), ("GET", "/b", 1)]
+    assert (await api.get("/api/routes", params={"window": 7})).status_code == 400
+
+
 async def test_the_api_describes_itself(api: httpx.AsyncClient) -> None:
     described = await get(api, "/openapi.json")
 
     assert described["paths"].keys() == {
-        *("/api/events", "/api/events/{event_id}", "/api/in-flight", "/api/errors", "/api/stats"),
+        *("/api/events", "/api/events/{event_id}", "/api/in-flight", "/api/errors", "/api/routes", "/api/stats"),
         *("/livez", "/readyz"),
     }
     assert all("summary" in path["get"] for path in described["paths"].values())

@@ -11,7 +11,8 @@ from trio.testing import MockClock
 from reqscope.bus import Event, EventBus, Filter, Running, Stats
 from reqscope.ui import LiveFeed
 from reqscope.ui.frames import Frame, Frames
-from reqscope.ui.live import FRAME_INTERVAL, HEARTBEAT, Viewer
+from reqscope.ui.live import FRAME_INTERVAL, HEARTBEAT, PAGE_INTERVAL, Viewer
+from reqscope.ui.pages import LIVE
 
 pytestmark = pytest.mark.anyio
 
@@ -485,3 +486,69 @@ class TestInFlight:
         frame = await page.next()
 
         assert (frame["kind"], frame["new"], len(frame["running"])) == ("paused", 0, 1)
+
+
+class TestPages:
+    """Views other than the live one: whole pages, at most one a second."""
+
+    async def test_a_page_is_sent_at_once_and_again_when_something_happened(
+        self, bus: EventBus, feed: LiveFeed
+    ) -> None:
+        page = Page(feed)
+        page.viewer.turn_to("routes", 60)
+        first = await page.next()
+        bus.publish(Event(time=0, method="GET", route="/a", status=200, total=0.5))
+        second = await page.next()
+
+        assert (first["kind"], first["page"], first["content"]) == ("page", "routes", [])
+        assert [row[:3] for row in second["content"]] == [["GET", "/a", 1]]
+
+    async def test_frames_of_a_page_keep_their_distance(self, bus: EventBus, feed: LiveFeed, tasks: TaskGroup) -> None:
+        page = Page(feed)
+        page.viewer.turn_to("errors", None)
+        tasks.start_soon(page.read)
+        with anyio.move_on_after(3 * PAGE_INTERVAL):
+            while True:
+                publish(bus)
+                await anyio.sleep(FRAME_INTERVAL)
+
+        gaps = [later - earlier for earlier, later in zip(page.arrived, page.arrived[1:], strict=False)]
+        assert gaps
+        assert min(gaps) >= PAGE_INTERVAL * 0.9
+
+    async def test_a_quiet_page_gets_a_sign_of_life(self, feed: LiveFeed) -> None:
+        page = Page(feed)
+        page.viewer.turn_to("system", None)
+
+        assert [(await page.next())["kind"] for _ in range(2)] == ["page", "page"]
+
+    async def test_a_paused_page_stands_still(self, bus: EventBus, feed: LiveFeed) -> None:
+        page = Page(feed)
+        page.viewer.turn_to("routes", None)
+        await page.next()
+        page.viewer.pause(True)
+        publish(bus)
+
+        assert (await page.next())["kind"] == "heartbeat"
+
+    async def test_back_in_the_live_view_all_rows_are_there(self, bus: EventBus, feed: LiveFeed) -> None:
+        page = Page(feed)
+        page.viewer.turn_to("flight", None)
+        await page.next()
+        publish(bus, 3)
+        page.viewer.turn_to(LIVE, None)
+
+        frame = await page.next()
+        while frame["kind"] == "page":  # one that was under way
+            frame = await page.next()
+        assert (frame["kind"], seqs(frame)) == ("full", [1, 2, 3])
+
+    async def test_what_is_in_flight_is_a_page_of_its_own(self, bus: EventBus, feed: LiveFeed) -> None:
+        page = Page(feed)
+        page.viewer.turn_to("flight", None)
+        assert (await page.next())["content"] == []
+
+        bus.in_flight.add(Slow())
+
+        frame = await page.next()
+        assert [row["path"] for row in frame["content"]] == ["/slow"]

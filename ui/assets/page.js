@@ -1,7 +1,7 @@
 // The page: takes frames apart, and wires controls to the view that the server keeps for this tab.
 (function () {
   "use strict";
-  const { Table, Charts, Running, Detail, Connection, count, formatDuration } = window.reqscope;
+  const { Table, Charts, Running, Pages, Detail, Connection, count, formatDuration } = window.reqscope;
   const STATES = { live: "Live", paused: "Paused", lost: "Reconnecting", connecting: "Connecting" };
   const THEMES = ["system", "light", "dark"];
 
@@ -14,11 +14,18 @@
       this.charts = new Charts(this.at("rate-chart"), this.at("latency-chart"));
       this.running = new Running(this.at("running"));
       this.detail = new Detail(this.at("detail"), (id) => server.detail(id), () => this.table.deselect());
+      this.pages = new Pages(this.at("page"), {
+        open: (id) => { this.turn("live"); this.detail.open(id); },
+        filter: (text) => { this.turn("live"); this.at("filter").value = text; this.applyFilter(); },
+        turn: (window) => this.turn(this.page, window),
+      });
       this.connection = new Connection({
         heartbeat: props.heartbeat, onState: (state) => this.setState(state),
         restart: () => trigger("restart"), park: () => this.steer({ parked: true }),
       });
-      this.at("filter").value = new URLSearchParams(location.search).get("filter") ?? "";
+      const asked = new URLSearchParams(location.search);
+      this.at("filter").value = asked.get("filter") ?? "";
+      this.lookAt(asked.get("view") ?? "live", asked.get("window") ?? "");
       this.theme(localStorage.getItem("reqscope-theme") ?? "system");
       this.listen();
     }
@@ -32,6 +39,17 @@
         this.theme(THEMES[(THEMES.indexOf(localStorage.getItem("reqscope-theme") ?? "system") + 1) % THEMES.length]);
       });
       matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.theme(localStorage.getItem("reqscope-theme") ?? "system"));
+      this.at("nav").addEventListener("click", (event) => {
+        const link = event.target.closest("[data-page]");
+        if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return; // another tab is the browser's business
+        event.preventDefault();
+        this.turn(link.dataset.page);
+      });
+      window.addEventListener("popstate", () => {
+        const asked = new URLSearchParams(location.search);
+        this.lookAt(asked.get("view") ?? "live", asked.get("window") ?? "");
+        this.steer({ page: this.page, window: this.window });
+      });
       document.addEventListener("keydown", (event) => this.key(event));
     }
     receive(frame) {
@@ -40,6 +58,7 @@
       if (frame.kind === "hello") return this.hello(frame);
       if (frame.kind === "full") { this.missed = 0; this.table.replace(frame.rows); }
       if (frame.kind === "add") { this.missed += frame.missed + frame.hidden; this.table.append(frame.rows, gapText(frame)); }
+      if (frame.kind === "page" && frame.page === this.page) this.pages.show(frame.page, frame.content, this.window);
       if (frame.kind !== "paused" && this.paused && frame.kind !== "heartbeat") this.at("pause").textContent = "Resume";
       if (frame.kind === "paused") this.at("pause").textContent = `Resume · ${count.format(frame.new)} new`;
       this.charts.add(frame.seconds, frame.now);
@@ -52,7 +71,27 @@
       this.token = frame.token; this.boot = frame.boot;
       // A stream that began anew has the filter of the page's address; what was typed or paused since is told again.
       if (this.at("filter").value) this.applyFilter();
+      if (this.page !== "live") this.steer({ page: this.page, window: this.window });
       if (this.paused) this.steer({ paused: true });
+    }
+    // Go to another page, and have the address say so.
+    turn(page, window = "") {
+      const address = new URL(location.href);
+      if (page === "live") address.searchParams.delete("view"); else address.searchParams.set("view", page);
+      if (window) address.searchParams.set("window", window); else address.searchParams.delete("window");
+      history.pushState(history.state, "", address);
+      this.lookAt(page, window);
+      this.steer({ page, window });
+    }
+    lookAt(page, window) {
+      const links = [...this.at("nav").querySelectorAll("[data-page]")];
+      this.page = links.some((link) => link.dataset.page === page) ? page : "live";
+      this.window = window;
+      for (const link of links) link.toggleAttribute("aria-current", link.dataset.page === this.page);
+      const live = this.page === "live";
+      this.at("live").hidden = !live; this.at("page").hidden = live; this.at("form").style.visibility = live ? "" : "hidden";
+      if (!live) this.at("page").replaceChildren();
+      this.root.dataset.page = this.page;
     }
     showCounts(counts, now) {
       const latest = this.charts.latest();
@@ -102,7 +141,7 @@
       localStorage.setItem("reqscope-theme", name);
       const dark = name === "dark" || (name === "system" && matchMedia("(prefers-color-scheme: dark)").matches);
       document.body.classList.toggle("dark", dark);
-      this.at("theme").textContent = `${name[0].toUpperCase()}${name.slice(1)}`;
+      this.at("theme").textContent = { system: "Auto", light: "Light", dark: "Dark" }[name];
       this.charts.redraw();
     }
     key(event) {

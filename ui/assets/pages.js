@@ -1,0 +1,131 @@
+// The pages beside the live view: tables that are sent whole, at most once a second. Captured text is only ever set as text.
+(function () {
+  "use strict";
+  const WINDOWS = [["10", "10 s"], ["60", "1 min"], ["300", "5 min"], ["", "all"]];
+  const make = (name, text, className) => {
+    const element = document.createElement(name);
+    if (text !== undefined) element.textContent = text;
+    if (className) element.className = className;
+    return element;
+  };
+
+  class Pages {
+    // `open` shows an event by its id, `filter` goes to the live view with a filter, `turn` asks for another window.
+    constructor(box, { open, filter, turn }) {
+      Object.assign(this, { box, open, filter, turn });
+      this.order = { key: "count", down: true };
+      this.unfolded = new Set(); // errors whose traceback is shown
+    }
+    show(page, content, window) {
+      this.last = [page, content, window];
+      const focused = document.activeElement?.dataset?.focus, top = this.box.scrollTop;
+      this.box.replaceChildren(...this[page](content, window));
+      this.box.scrollTop = top;
+      if (focused) this.box.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus();
+    }
+    routes(rows, window) {
+      const { formatDuration, formatSize, count } = globalThis.reqscope;
+      const ms = (seconds) => (seconds === null ? "" : formatDuration(seconds * 1000));
+      const columns = [
+        ["route", "Route", (r) => `${r[0]} ${r[1]}`.trim(), (r) => r[1]], ["count", "Requests", (r) => count.format(r[2]), (r) => r[2]],
+        ["rate", "Per second", (r) => r[3].toFixed(r[3] < 10 ? 2 : 0), (r) => r[3]],
+        ["errors", "Errors", (r) => (r[4] ? `${count.format(r[4])} (${((100 * r[4]) / r[2]).toFixed(1)} %)` : "0"), (r) => r[4]],
+        ["p50", "p50", (r) => ms(r[5]), (r) => r[5]], ["p95", "p95", (r) => ms(r[6]), (r) => r[6]], ["p99", "p99", (r) => ms(r[7]), (r) => r[7]],
+        ["max", "Max", (r) => ms(r[8]), (r) => r[8]], ["bytes", "Bytes", (r) => formatSize(r[9]), (r) => r[9]],
+        ["last", "Last seen", (r) => new Date(r[10] * 1000).toLocaleTimeString(undefined, { hour12: false }), (r) => r[10]],
+      ];
+      const choose = make("div", undefined, "rq-choose");
+      choose.append(make("span", "Window"));
+      for (const [value, label] of WINDOWS) {
+        const button = make("button", label);
+        button.type = "button"; button.dataset.focus = "window" + value;
+        button.setAttribute("aria-pressed", (window ?? "") === value);
+        button.onclick = () => this.turn(value);
+        choose.append(button);
+      }
+      if (!rows.length) return [choose, make("p", "No requests in this window.", "rq-none")];
+      const value = columns.find(([key]) => key === this.order.key)[3], sign = this.order.down ? -1 : 1;
+      const sorted = [...rows].sort((a, b) => sign * (value(a) > value(b) ? 1 : value(a) < value(b) ? -1 : 0));
+      const table = this.table(columns.map(([key, label]) => this.heading(key, label)));
+      for (const row of sorted) {
+        const line = table.tBodies[0].insertRow();
+        columns.forEach(([key, , text], i) => {
+          const cell = line.appendChild(make(i ? "td" : "th", i ? text(row) : undefined));
+          if (!i) {
+            cell.scope = "row";
+            const link = cell.appendChild(make("button", text(row), "rq-link"));
+            link.type = "button"; link.title = "Show its requests"; link.dataset.focus = `route ${row[0]} ${row[1]}`;
+            link.onclick = () => this.filter([row[0] && `method:${row[0]}`, row[1].startsWith("(") ? "" : `route:"${row[1].replace(/["\\]/g, "\\$&")}"`].filter(Boolean).join(" "));
+          }
+          if (key === "errors" && row[4]) cell.className = "rq-5";
+        });
+      }
+      return [choose, table];
+    }
+    heading(key, label) {
+      const head = make("th"), button = head.appendChild(make("button", label, "rq-link")), on = this.order.key === key;
+      head.scope = "col";
+      if (on) head.setAttribute("aria-sort", this.order.down ? "descending" : "ascending");
+      if (on) button.append(make("span", this.order.down ? " ▾" : " ▴"));
+      button.type = "button"; button.dataset.focus = "sort" + key;
+      button.onclick = () => { this.order = { key, down: on ? !this.order.down : key !== "route" }; this.show(...this.last); };
+      return head;
+    }
+    errors(groups) {
+      if (!groups.length) return [make("p", "No exception has left the application so far.", "rq-none")];
+      return groups.map((group) => {
+        const card = make("article", undefined, "rq-error"), head = card.appendChild(make("header"));
+        const key = group["exception.fingerprint"], open = this.unfolded.has(key);
+        head.append(make("h2", group["error.type"]), make("span", group["http.route"] ?? "no route", "rq-soft"), make("b", `× ${group.count}`));
+        card.append(make("p", group["exception.message"]));
+        card.append(make("p", `First ${clock(group.first)}, last ${clock(group.last)}`, "rq-soft"));
+        const buttons = card.appendChild(make("div", undefined, "rq-choose"));
+        const toggle = buttons.appendChild(make("button", open ? "Hide traceback" : "Show traceback"));
+        toggle.type = "button"; toggle.dataset.focus = "trace" + key; toggle.setAttribute("aria-expanded", open);
+        toggle.onclick = () => { if (!this.unfolded.delete(key)) this.unfolded.add(key); this.show(...this.last); };
+        const latest = buttons.appendChild(make("button", "Latest request"));
+        latest.type = "button"; latest.dataset.focus = "latest" + key; latest.onclick = () => this.open(group.id);
+        if (open) card.append(make("pre", group["exception.stacktrace"]));
+        return card;
+      });
+    }
+    flight(rows) {
+      const { formatSize, formatDuration } = globalThis.reqscope;
+      if (!rows.length) return [make("p", "Nothing is in flight.", "rq-none")];
+      const table = this.table(["Age", "Request", "State", "Client", "Request id"].map((label) => { const head = make("th", label); head.scope = "col"; return head; }));
+      for (const row of rows) {
+        const line = table.tBodies[0].insertRow();
+        const state = row.status ? `${row.status}, ${formatSize(row.response_size ?? 0)} sent` : "no response yet";
+        const what = `${row.kind === "websocket" ? "WebSocket" : row.method} ${row.path}${row.query ? "?" + row.query : ""}`;
+        for (const text of [formatDuration(row.age * 1000), what, state, row.client ?? "", row.request_id ?? ""]) line.append(make("td", text));
+      }
+      return [table];
+    }
+    system(sections) {
+      return sections.map(([title, pairs]) => {
+        const section = make("article", undefined, "rq-facts");
+        section.append(make("h2", title));
+        const table = section.appendChild(make("table")), body = table.appendChild(make("tbody"));
+        for (const [name, value] of pairs) {
+          const row = body.insertRow(), head = row.appendChild(make("th", name));
+          head.scope = "row";
+          row.append(make("td", value));
+        }
+        return section;
+      });
+    }
+    table(headings) {
+      const table = make("table", undefined, "rq-list");
+      table.createTHead().insertRow().append(...headings);
+      table.createTBody();
+      return table;
+    }
+  }
+
+  function clock(timestamp) {
+    const date = new Date(timestamp);
+    return date.toLocaleString(undefined, { dateStyle: "short", timeStyle: "medium", hour12: false });
+  }
+
+  window.reqscope.Pages = Pages;
+})();

@@ -1,0 +1,88 @@
+"""What the pages beside the live view show: routes, errors, requests in flight, and the monitor itself."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
+
+from reqscope.bus import EventBus, Stats
+from reqscope.bus.routestats import WINDOWS
+from reqscope.bus.schema import failure_view
+
+LIVE: Final = "live"
+PAGES: Final = ("routes", "errors", "flight", "system")
+
+_MOST_ERRORS: Final = 100
+_MOST_IN_FLIGHT: Final = 200
+_MOST_ROUTES: Final = 501
+
+System: TypeAlias = Callable[[], Mapping[str, Mapping[str, Any]]]
+"""Sections of names and values: what there is to say of the process, its versions and settings."""
+
+
+def _nothing() -> Mapping[str, Mapping[str, Any]]:
+    return {}
+
+
+class Pages:
+    """Builds the content of a page, as it is at this moment.
+
+    :param system: what the page of the monitor itself shows beside the bus
+    """
+
+    def __init__(self, bus: EventBus, stats: Stats, system: System = _nothing) -> None:
+        self._bus = bus
+        self._stats = stats
+        self._system = system
+
+    def content(self, page: str, window: int | None) -> object:
+        """Return what `page` shows.
+
+        :param window: seconds that numbers are of; None for all of the time
+        :raises KeyError: there is no such page
+        """
+        build: dict[str, Callable[[], object]] = {
+            "routes": lambda: self._routes(window),
+            "errors": self._errors,
+            "flight": lambda: self._bus.in_flight.oldest(_MOST_IN_FLIGHT),
+            "system": self._sections,
+        }
+        return build[page]()
+
+    def _routes(self, window: int | None) -> list[tuple[object, ...]]:
+        rows = self._stats.by_route(window)[:_MOST_ROUTES]
+        return [
+            (
+                row.method,
+                row.route,
+                row.count,
+                row.rate,
+                row.errors,
+                row.p50,
+                row.p95,
+                row.p99,
+                row.maximum,
+                row.received + row.sent,
+                row.last,
+            )
+            for row in rows
+        ]
+
+    def _errors(self) -> list[object]:
+        return [failure_view(group, self._bus.boot) for group in self._bus.failures.latest()[:_MOST_ERRORS]]
+
+    def _sections(self) -> list[tuple[str, list[tuple[str, str]]]]:
+        bus = self._bus.statistics()
+        ring = {name.replace("_", " "): getattr(bus.ring, name) for name in bus.ring.__slots__ if name != "oldest_time"}
+        readers = {
+            reader.name: f"{reader.delivered} delivered, {reader.missed} missed, {reader.pending} pending"
+            for reader in bus.readers
+        }
+        sections = {"Ring": {**ring, "refused": bus.refused, "thinned": bus.thinned}, "Readers": readers}
+        return [
+            (title, [(name, "none" if value is None else str(value)) for name, value in values.items()])
+            for title, values in {**sections, **self._system()}.items()
+        ]
+
+
+def window_of(text: object) -> int | None:
+    """Return the window that a page asks for; None, which is all of the time, for anything unknown."""
+    return next((window for window in WINDOWS if str(window) == str(text)), None)
