@@ -25,6 +25,8 @@ class Body(msgspec.Struct, kw_only=True, gc=False):
     """What was captured, unpacked where it was compressed."""
     captured: int
     """Bytes captured of what went over the wire, which were as many as the event's sizes say."""
+    complete: bool = True
+    """False where `data` lacks something at its end: more came than is kept, or than fits once it is unpacked."""
     withheld: str | None = None
     """Why `data` is empty, where it could not be made safe to show."""
 

@@ -1,74 +1,56 @@
 """Which events a view shows.
 
-A filter is words, and an event passes if all of them do:
+A filter is terms, and an event passes if all of them do:
 
-    status:404    status:5xx    status:4xx,5xx    method:POST,PUT    path:/api/*    -path:/health    orders
+    status:5xx    dur>250ms    method:POST,PUT    path:/api/*    client:10.0.0.0/8    body~"out of stock"    orders
 
-A bare word is looked for anywhere in the path, in any case. `*` in a path stands for anything. A minus sign in
-front turns a word round. Quotes hold what has spaces in it.
+A bare word is looked for in everything that is text, in any case. `OR` and parentheses do what they say, and a minus
+sign in front turns a term or a group round. `filter_syntax.py` has the grammar, `filter_fields.py` the fields.
 """
 
-import re
-from collections.abc import Callable
+from collections.abc import Iterator, Sequence
 from typing import Final, Self
 
 from .event import Event
+from .filter_fields import bare, find
+from .filter_kinds import Cost, Predicate
+from .filter_syntax import read
+from .filter_tree import And, FilterError, Node, Not, Or, Term, Value, write
 
-Predicate = Callable[[Event], bool]
+__all__ = ["Filter", "FilterError", "term"]
 
-_FIELD: Final = re.compile(r"(?P<minus>-?+)(?:(?P<field>[A-Za-z_.]++):)?+")
-_WORD: Final = re.compile(_FIELD.pattern + r'(?:"(?P<quoted>[^"]*)"|(?P<plain>[^\s"]+))')
-_STATUS: Final = re.compile(r"[1-5](?:xx|\d\d)")
-
-
-class FilterError(ValueError):
-    """A filter that cannot be read.
-
-    :ivar position: where in the text it goes wrong, counted from 0
-    """
-
-    def __init__(self, message: str, position: int) -> None:
-        super().__init__(message)
-        self.position = position
+MAX_SCANS: Final = 20
+"""Terms that go through bodies or log lines, which may be megabytes for each."""
 
 
 class Filter:
-    """A parsed filter, callable with an event. Filters of equal text are equal, so that views can share work."""
+    """A parsed filter, callable with an event. Filters of equal text are equal, so that views can share work.
 
-    def __init__(self, text: str, predicates: tuple[Predicate, ...]) -> None:
-        self.text = text
-        self._predicates = predicates
+    Terms are asked in order of what they cost: an event is opened only when those that need not open it do not decide.
+
+    :ivar text: the filter with the spaces, quotes and parentheses that it needs, and no more
+    :ivar passes: what calling the filter does, for loops that want to save a call
+    """
+
+    def __init__(self, node: Node) -> None:
+        _check_scans(node)
+        self.text = write(node)
+        self.passes, _ = _predicate(node)
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read a filter; the empty one passes everything.
 
-        :raises FilterError: with the position of what is wrong
+        :raises FilterError: with the position of what is wrong; nothing else, whatever the text
         """
-        words: list[str] = []
-        predicates: list[Predicate] = []
-        position = 0
-        while position < len(text):
-            if text[position].isspace():
-                position += 1
-                continue
-            word = _WORD.match(text, position)
-            if word is None:
-                field = _FIELD.match(text, position)
-                place = field.end() if field else position
-                quoted = text[place : place + 1] == '"'
-                raise FilterError("this quote is not closed" if quoted else "a value is missing here", place)
-            words.append(word[0])
-            predicates.append(_predicate(word))
-            position = word.end()
-        return cls(" ".join(words), tuple(predicates))
+        return cls(read(text))
 
     def __call__(self, event: Event) -> bool:
-        return all(predicate(event) for predicate in self._predicates)
+        return self.passes(event)
 
     def __bool__(self) -> bool:
         """Whether there is anything to filter by."""
-        return bool(self._predicates)
+        return bool(self.text)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Filter) and self.text == other.text
@@ -77,65 +59,82 @@ class Filter:
         return hash(self.text)
 
 
-def _predicate(word: re.Match[str]) -> Predicate:
-    field = word["field"]
-    value: str = word["quoted"] if word["quoted"] is not None else word["plain"]
-    if field is None:
-        predicate = _contains(value)
-    elif field in _FIELDS:
-        predicate = _FIELDS[field](value, word.start("quoted" if word["quoted"] is not None else "plain"))
-    else:
-        raise FilterError(f"there is no field {field!r}; there are {', '.join(_FIELDS)}", word.start("field"))
-    return (lambda event: not predicate(event)) if word["minus"] else predicate
+def term(field: str, value: str) -> str:
+    """Return the term that events pass whose `field` is `value`, in which no star stands for anything.
+
+    A number may be written as the API shows it, or as in a filter. Without a field, what has `value` anywhere passes.
+    Fields that compare in any case do so here, and a client that is written as a network is taken for one.
+
+    :raises FilterError: there is no such field, or it cannot have that value
+    """
+    name = field.lower()
+    written = find(name).written(value) if name else value
+    return Filter.parse(write(Term(name, ":" if name else "", (Value((written,)),)))).text
 
 
-def _contains(value: str) -> Predicate:
-    needle = value.casefold()
-    return lambda event: needle in event.open().path.casefold()
+def _check_scans(node: Node) -> None:
+    scans = [term for term in _terms(node) if _cost(term) is Cost.SCANS]
+    if len(scans) > MAX_SCANS:
+        message = (
+            f"at most {MAX_SCANS} terms go through bodies and log lines; quotes make one of words that stand together"
+        )
+        raise FilterError(message, scans[MAX_SCANS].position)
 
 
-def _path(value: str, position: int) -> Predicate:
-    first, *middle = value.split("*")
-    if not middle:
-        return lambda event: event.open().path == value
-    last = middle.pop()
+def _terms(node: Node) -> Iterator[Term]:
+    match node:
+        case Term():
+            yield node
+        case Not():
+            yield from _terms(node.node)
+        case And() | Or():
+            for part in node.nodes:
+                yield from _terms(part)
 
-    # Not a regular expression: one with many stars takes for ever on the wrong path, and both come from outside.
-    def matches(event: Event) -> bool:
-        path, start = event.open().path, len(first)
-        end = len(path) - len(last)
-        if start > end or not path.startswith(first) or not path.endswith(last):
-            return False
-        for part in middle:
-            start = path.find(part, start, end)
-            if start < 0:
+
+def _cost(node: Term) -> Cost:
+    return find(node.field, node.position).cost if node.field else Cost.SCANS
+
+
+def _predicate(node: Node) -> tuple[Predicate, Cost]:
+    match node:
+        case Term():
+            return _term(node), _cost(node)
+        case Not():
+            predicate, cost = _predicate(node.node)
+            return (lambda event: not predicate(event)), cost
+        case And():
+            predicates, cost = _cheapest_first(node.nodes)
+            return _all(predicates), cost
+        case Or():
+            predicates, cost = _cheapest_first(node.nodes)
+            return _any(predicates), cost
+
+
+def _term(node: Term) -> Predicate:
+    return find(node.field, node.position).predicate(node) if node.field else bare(node)
+
+
+def _cheapest_first(nodes: Sequence[Node]) -> tuple[list[Predicate], Cost]:
+    costed = sorted(map(_predicate, nodes), key=lambda each: each[1])
+    return [predicate for predicate, _ in costed], max((cost for _, cost in costed), default=Cost.STANDS)
+
+
+def _all(predicates: list[Predicate]) -> Predicate:
+    def passes(event: Event) -> bool:
+        for predicate in predicates:  # noqa: SIM110 - a generator would cost as much as a predicate
+            if not predicate(event):
                 return False
-            start += len(part)
         return True
 
-    return matches
+    return passes
 
 
-def _method(value: str, position: int) -> Predicate:
-    methods = frozenset(value.upper().split(",")) - {""}
-    return lambda event: event.method in methods
+def _any(predicates: list[Predicate]) -> Predicate:
+    def passes(event: Event) -> bool:
+        for predicate in predicates:  # noqa: SIM110 - as above
+            if predicate(event):
+                return True
+        return False
 
-
-def _status(value: str, position: int) -> Predicate:
-    exact, classes = set[int](), set[int]()
-    for part in value.lower().split(","):
-        if not _STATUS.fullmatch(part):
-            raise FilterError(f"{part!r} is not a status such as 404 or 5xx", position)
-        position += len(part) + 1
-        if part.endswith("xx"):
-            classes.add(int(part[0]))
-        else:
-            exact.add(int(part))
-    return lambda event: event.status in exact or event.status // 100 in classes
-
-
-_FIELDS: Final[dict[str, Callable[[str, int], Predicate]]] = {
-    "status": _status,
-    "method": _method,
-    "path": _path,
-}
+    return passes

@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
 
+from .export import export_router
 from .pipeline import Pipeline
 from .problems import PROBLEM, problem
 from .query import Statistics, query_router
@@ -36,6 +37,7 @@ class ControlPlane:
             pipeline.bus, pipeline.stats, pipeline.sinks, pipeline.lag, health, lambda: system(pipeline, capture())
         )
         self.app = FastAPI(title="Reqscope", docs_url=None, redoc_url=None)
+        self.app.include_router(export_router(pipeline.bus))  # before the query API, which answers the rest
         self.app.include_router(query_router(pipeline, lambda: {"capture": capture(), "viewers": self.panel.viewers}))
         answer_with_problems(self.app)
         if hosts:

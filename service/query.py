@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from reqscope.bus import Event, EventBus, Filter, FilterError
 from reqscope.bus.encoding import encode
+from reqscope.bus.filter_syntax import MAX_LENGTH
 from reqscope.bus.routestats import WINDOWS
 from reqscope.bus.schema import Detail, Summary, failure_view, view
 
@@ -42,7 +43,7 @@ def query_router(pipeline: Pipeline, more: Statistics) -> APIRouter:
 
     @router.get("/api/events", summary="Events in order, oldest first")
     async def events(
-        filter: Annotated[str, Query(description="such as `status:5xx path:/api/*`", max_length=1_000)] = "",  # noqa: A002 - the parameter's public name
+        filter: Annotated[str, Query(description="such as `status:5xx path:/api/*`", max_length=MAX_LENGTH)] = "",  # noqa: A002 - the parameter's public name
         after: Annotated[
             int | None, Query(ge=0, description="go on behind this number; without it, the newest")
         ] = None,

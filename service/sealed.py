@@ -100,7 +100,7 @@ class Gate:
         if not readable and _SIGN_IN.search(place):
             return Body(data=b"", captured=captured, withheld="it cannot be decoded, and may hold a sign-in")
         masked = self.redaction.body(data, kind, complete=complete)
-        return Body(data=masked[: self.body_cap], captured=captured)
+        return Body(data=masked[: self.body_cap], captured=captured, complete=complete and len(masked) <= self.body_cap)
 
     def _safely(self, step: Callable[[], T], instead: T) -> T:
         try:

@@ -47,6 +47,17 @@ class Pages:
         }
         return build[page]()
 
+    def seen(self, field: str) -> list[str]:
+        """Return values of a filter's field that have been seen, the busiest first."""
+        rows = self._stats.by_route()
+        match field:
+            case "route":
+                return list(dict.fromkeys(row.route for row in rows if not row.route.startswith("(")))
+            case "method":
+                return list(dict.fromkeys(row.method for row in rows if row.method))
+            case _:
+                return []
+
     def _routes(self, window: int | None) -> list[tuple[object, ...]]:
         rows = self._stats.by_route(window)[:_MOST_ROUTES]
         return [

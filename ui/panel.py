@@ -15,8 +15,10 @@ import gradio as gr
 from fastapi import FastAPI
 
 from reqscope.bus import EventBus, Filter, FilterError, LoopLag, SinkRunner, Stats
+from reqscope.bus.commands import CannotCopyError, curl, httpie, httpx
 from reqscope.bus.encoding import encode
-from reqscope.bus.schema import Detail, view
+from reqscope.bus.filter_completion import complete as completion
+from reqscope.bus.schema import Detail, header, view
 
 from .frames import Frames, Health
 from .live import HEARTBEAT, LiveFeed
@@ -30,11 +32,15 @@ _SCRIPTS: Final = (
     "charts.js",
     "running.js",
     "pages.js",
+    "options.js",
+    "suggest.js",
     "detail.js",
     "connection.js",
     "page.js",
 )
 _STYLES: Final = ("vendor/uPlot.min.css", "panel.css")
+COMMANDS: Final = {"curl": curl, "httpie": httpie, "httpx": httpx}
+
 _SLOTS: Final = 1_000
 """Pages that can be open at once. Gradio's default of 40 leaves the 41st waiting for ever, and each button too."""
 
@@ -61,8 +67,8 @@ class Panel:
         system: System | None = None,
     ) -> None:
         self._bus = bus
-        pages = Pages(bus, stats, system) if system is not None else Pages(bus, stats)
-        self._frames = Frames(bus, stats, sinks, lag, health, pages)
+        self._pages = Pages(bus, stats, system) if system is not None else Pages(bus, stats)
+        self._frames = Frames(bus, stats, sinks, lag, health, self._pages)
         self._feed = LiveFeed(bus, self._frames)
         self._blocks = _in_event_loop(self._build)
 
@@ -114,6 +120,12 @@ class Panel:
         async def detail(event_id: str) -> str | None:
             return self._detail(event_id)
 
+        async def copy_as(what: dict[str, Any]) -> dict[str, Any]:
+            return self._copy_as(what)
+
+        async def complete(typed: dict[str, Any]) -> list[dict[str, Any]]:
+            return self._complete(typed)
+
         blocks: gr.Blocks
         with gr.Blocks(title="Reqscope", analytics_enabled=False, fill_width=True) as blocks:
             page = gr.HTML(
@@ -123,7 +135,7 @@ class Panel:
                 html_template=_asset("page.html"),
                 js_on_load="reqscope.start(element, props, server, trigger, watch); 'restart'",
                 head="".join(f"<script>{_asset(name)}</script>" for name in _SCRIPTS),
-                server_functions=[steer, detail],
+                server_functions=[steer, detail, copy_as, complete],
                 heartbeat=HEARTBEAT,
             )
             listener: dict[str, Any] = {
@@ -188,6 +200,25 @@ class Panel:
         event = self._bus.find(str(event_id))
         return None if event is None else encode(view(event, self._bus.boot, Detail)).decode()
 
+    def _complete(self, typed: dict[str, Any]) -> list[dict[str, Any]]:
+        """What the filter's `text` could become where its `cursor` is."""
+        cursor = typed.get("cursor")
+        text = str(typed.get("text", ""))
+        found = completion(text, cursor if isinstance(cursor, int) else len(text), self._pages.seen)
+        return [each._asdict() for each in found]
+
+    def _copy_as(self, what: dict[str, Any]) -> dict[str, Any]:
+        """The event of that `id` as a command for that `kind` of client."""
+        event = self._bus.find(str(what.get("id")))
+        write = COMMANDS.get(str(what.get("kind")))
+        if event is None or write is None:
+            return {"error": "The ring has evicted this event."}
+        host = header(event.request_headers, b"host")
+        try:
+            return {"text": write(event, f"{event.scheme or 'http'}://{host}")}
+        except CannotCopyError as error:
+            return {"error": f"It cannot be copied: {error}."}
+
     def _unsent(self, session: str) -> int:
         messages = _queue_of(self._blocks).pending_messages_per_session.get(session)
         return 0 if messages is None else messages.qsize()
@@ -212,7 +243,7 @@ def _queue_of(blocks: gr.Blocks) -> Any:
 
 def _parse(text: str) -> tuple[Filter, FilterError | None]:
     try:
-        return Filter.parse(text[:1_000]), None
+        return Filter.parse(text), None
     except FilterError as error:
         return Filter.parse(""), error
 

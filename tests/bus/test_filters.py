@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from typing import TypeAlias
+
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
@@ -68,7 +71,7 @@ def test_a_method_is_any_of_several_in_any_case() -> None:
         ('""', "/api", True),
     ],
 )
-def test_a_bare_word_is_looked_for_as_it_is_anywhere_in_the_path(text: str, path: str, expected: bool) -> None:
+def test_a_bare_word_is_looked_for_as_it_is_wherever_it_is_in_the_path(text: str, path: str, expected: bool) -> None:
     assert passes(text, path=path) is expected
 
 
@@ -144,7 +147,7 @@ def test_an_event_has_to_pass_every_word() -> None:
 @pytest.mark.parametrize(
     ("text", "position", "message"),
     [
-        ("colour:red", 0, "there is no field 'colour'; there are status, method, path"),
+        ("colour:red", 0, "there is no field 'colour'; there are status, method, path, .* put it in quotes"),
         ("orders -colour:red", 8, "no field"),
         ("status:abc", 7, "'abc' is not a status such as 404 or 5xx"),
         ("-status:6xx", 8, "'6xx' is not a status"),
@@ -214,3 +217,84 @@ def test_the_text_of_a_filter_reads_as_the_same_filter(text: str) -> None:
 
     assert again == first
     assert [again(event) for event in events] == [first(event) for event in events]
+
+
+Said: TypeAlias = tuple[str, Callable[[Event], bool]]
+LEAVES: st.SearchStrategy[Said] = st.sampled_from(
+    ["status:4xx", "method:POST", "path:/a*", "orders", "dur>1s", "body~x", "route:*", "client:10.0.0.0/8", "log~y"]
+).map(lambda text: (text, lambda event: Filter.parse(text)(event)))
+
+
+def negated(one: Said) -> Said:
+    return f"-({one[0]})", lambda event: not one[1](event)
+
+
+def both(one: Said, other: Said) -> Said:
+    return f"({one[0]}) ({other[0]})", lambda event: one[1](event) and other[1](event)
+
+
+def either(one: Said, other: Said) -> Said:
+    return f"{one[0]} OR ({other[0]})", lambda event: one[1](event) or other[1](event)
+
+
+SAID: st.SearchStrategy[Said] = st.recursive(
+    LEAVES,
+    lambda said: said.map(negated) | st.builds(both, said, said) | st.builds(either, said, said),
+    max_leaves=8,
+)
+EVENTS = st.builds(
+    Event,
+    time=st.just(0),
+    status=st.sampled_from([0, 200, 404]),
+    method=st.sampled_from(["GET", "POST"]),
+    path=st.sampled_from(["/a", "/orders", "/a/orders"]),
+    total=st.sampled_from([None, 0.5, 2.0]),
+    body=st.sampled_from([b"", b"x"]),
+    route=st.sampled_from([None, "/a"]),
+    client=st.sampled_from(["", "10.0.0.1"]),
+)
+
+
+@FAST
+@given(SAID, EVENTS)
+def test_groups_mean_what_they_say_in_whatever_order_they_are_asked(said: Said, event: Event) -> None:
+    text, expected = said
+
+    assert Filter.parse(text)(event) == expected(event)
+    assert Filter.parse(f"-({text})")(event) != expected(event)
+
+
+FIELD_PARTS = ("status", "path", "dur", "time", "client", "kind", "header.a", "body", ":", "~", ">", ">=", "<")
+VALUE_PARTS = ("404", "5xx", "250ms", "1MB", "10.0.0.0/8", "::1", "2026-11-21", "T10:00:00Z", "request", "x", "é", "\0")
+OTHER_PARTS = (",", "-", "(", ")", " ", "\n", " OR ", " AND ", " NOT ", '"', "\\", "*", "..")
+PARTS = st.sampled_from(FIELD_PARTS + VALUE_PARTS + OTHER_PARTS)
+
+
+@settings(FAST, max_examples=1_000)
+@given(st.lists(PARTS, max_size=14).map("".join), EVENTS)
+def test_any_parts_of_filters_put_together_are_refused_or_read_and_written_again(text: str, event: Event) -> None:
+    position = place_of_error(text)
+    if position is not None:
+        assert 0 <= position <= len(text)
+        return
+
+    first = Filter.parse(text)
+    again = Filter.parse(first.text)
+
+    assert again == first
+    assert again.text == first.text
+    assert again(event) == first(event)
+    assert not text.strip() or Filter.parse(f"-({text})")(event) != first(event)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["(a+)+$", "%", "a" * 1_000_000, "*" * 9_000, "path:" + "*a" * 4_000, "(a|a)*" * 90, r"path:\x", "[[[", "{}"],
+)
+@pytest.mark.timeout(10)
+def test_what_would_be_a_slow_pattern_elsewhere_is_plain_text_here_or_refused(text: str) -> None:
+    position = place_of_error(text)
+
+    assert position is None or 0 <= position <= len(text)
+    if position is None:
+        Filter.parse(text)(Event(time=0, path="a" * 100_000))

@@ -51,10 +51,10 @@ def server(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 
 def detail_of(page: Page, text: str) -> str:
-    """Open the row with that text, and return all that its detail says."""
+    """Open the row with that text, and return all that its detail says, in every tab."""
     page.locator(".rq-row:visible", has_text=text).first.click()
     expect(page.locator(".rq-detail h2")).to_contain_text(text)
-    return page.locator(".rq-detail").inner_text()
+    return page.locator(".rq-detail").text_content() or ""
 
 
 def test_bodies_and_log_lines_are_beside_the_request_and_secrets_are_not(server: Server, open_page: OpenPage) -> None:

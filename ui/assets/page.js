@@ -1,7 +1,7 @@
 // The page: takes frames apart, and wires controls to the view that the server keeps for this tab.
 (function () {
   "use strict";
-  const { Table, Charts, Running, Pages, Detail, Connection, count, formatDuration } = window.reqscope;
+  const { Table, Charts, Running, Pages, Options, Suggest, Detail, Connection, count, formatDuration, term } = window.reqscope;
   const STATES = { live: "Live", paused: "Paused", lost: "Reconnecting", connecting: "Connecting" };
   const THEMES = ["system", "light", "dark"];
 
@@ -10,14 +10,25 @@
       this.root = element.querySelector(".rq");
       this.at = (id) => this.root.querySelector(`[data-id="${id}"]`);
       this.server = server; this.token = null; this.boot = ""; this.paused = false; this.missed = 0; this.failing = [];
-      this.table = new Table(this.at("view"), this.at("rows"), this.at("empty"), this.at("newer"), (seq) => this.detail.open(`${this.boot}-${seq}`));
+      this.table = new Table(this.at("view"), this.at("rows"), this.at("empty"), this.at("newer"), (seq) => this.detail.open(`${this.boot}-${seq}`), (field, value) => this.narrow(term(field, value)));
       this.charts = new Charts(this.at("rate-chart"), this.at("latency-chart"));
       this.running = new Running(this.at("running"));
-      this.detail = new Detail(this.at("detail"), (id) => server.detail(id), () => this.table.deselect());
+      this.detail = new Detail(this.at("detail"), {
+        fetchEvent: (id) => server.detail(id), copyAs: (id, kind) => server.copy_as({ id, kind }),
+        onOpen: (id) => this.mark("event", id), onClose: () => { this.mark("event", ""); this.table.deselect(); },
+        onFilter: (text) => this.narrow(text),
+      });
+      this.options = new Options(this.root, this.at("options"), this.at("option-box"), {
+        onFilter: (text) => { this.turn("live"); this.setFilter(text); }, current: () => this.at("filter").value.trim(),
+        onDensity: (height) => this.table.setHeight(height),
+      });
       this.pages = new Pages(this.at("page"), {
         open: (id) => { this.turn("live"); this.detail.open(id); },
-        filter: (text) => { this.turn("live"); this.at("filter").value = text; this.applyFilter(); },
+        filter: (text) => { this.turn("live"); this.setFilter(text); },
         turn: (window) => this.turn(this.page, window),
+      });
+      this.suggest = new Suggest(this.at("filter"), this.at("suggestions"), {
+        ask: async (text, cursor) => (this.token ? server.complete({ text, cursor }) : []), onPick: () => this.applyFilter(),
       });
       this.connection = new Connection({
         heartbeat: props.heartbeat, onState: (state) => this.setState(state),
@@ -26,6 +37,7 @@
       const asked = new URLSearchParams(location.search);
       this.at("filter").value = asked.get("filter") ?? "";
       this.lookAt(asked.get("view") ?? "live", asked.get("window") ?? "");
+      if (asked.get("event")) this.detail.open(asked.get("event"));
       this.theme(localStorage.getItem("reqscope-theme") ?? "system");
       this.listen();
     }
@@ -35,6 +47,11 @@
       this.at("filter").addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(apply, 250); });
       this.at("form").addEventListener("submit", (event) => { event.preventDefault(); apply(); });
       this.at("pause").addEventListener("click", () => this.pause(!this.paused));
+      this.at("help-button").addEventListener("click", () => this.help());
+      this.at("help-close").addEventListener("click", () => this.help(false));
+      for (const link of this.at("export").querySelectorAll("a")) link.addEventListener("click", () => {
+        link.href = `api/export?format=${link.dataset.format}&filter=${encodeURIComponent(this.at("filter").value.trim())}`;
+      });
       this.at("theme").addEventListener("click", () => {
         this.theme(THEMES[(THEMES.indexOf(localStorage.getItem("reqscope-theme") ?? "system") + 1) % THEMES.length]);
       });
@@ -73,6 +90,19 @@
       if (this.at("filter").value) this.applyFilter();
       if (this.page !== "live") this.steer({ page: this.page, window: this.window });
       if (this.paused) this.steer({ paused: true });
+    }
+    setFilter(text) { this.at("filter").value = text; this.applyFilter(); }
+    // Add a term to the filter, unless it is there.
+    narrow(text) {
+      this.turn("live");
+      const now = this.at("filter").value.trim();
+      if (!` ${now} `.includes(` ${text} `)) this.setFilter(`${now} ${text}`.trim());
+    }
+    // Keep something in the address, so that the link to the page shows the same.
+    mark(name, value) {
+      const address = new URL(location.href);
+      if (value) address.searchParams.set(name, value); else address.searchParams.delete(name);
+      history.replaceState(history.state, "", address);
     }
     // Go to another page, and have the address say so.
     turn(page, window = "") {
@@ -125,9 +155,7 @@
         output.textContent = answer.position === undefined ? answer.error : `${text}\n${" ".repeat(answer.position)}^ ${answer.error}`;
         return;
       }
-      const address = new URL(location.href);
-      if (text) address.searchParams.set("filter", text); else address.searchParams.delete("filter");
-      history.replaceState(history.state, "", address);
+      this.mark("filter", text);
       this.at("empty").textContent = text ? "No request passes this filter yet." : "No requests yet. Send one, and it appears here at once.";
     }
     pause(paused) {
@@ -136,6 +164,10 @@
       this.at("pause").textContent = paused ? "Resume" : "Pause";
       this.setState(paused ? "paused" : "live");
       this.steer({ paused });
+    }
+    help(open = this.at("help").hidden) {
+      this.at("help").hidden = !open;
+      if (open) this.at("help").focus();
     }
     theme(name) {
       localStorage.setItem("reqscope-theme", name);
@@ -147,10 +179,15 @@
     key(event) {
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       const target = event.target;
-      if (event.key === "Escape") { this.detail.close(); if (target === this.at("filter")) target.blur(); return; }
+      if (event.key === "Escape" && !this.at("help").hidden) return this.help(false);
+      if (event.key === "Escape") {
+        this.detail.close();
+        if (target === this.at("filter")) { event.preventDefault(); target.blur(); } // browsers would clear what is typed
+        return;
+      }
       if (target.closest("input, textarea, [contenteditable]")) return;
       if (event.key === " " && target.closest("button")) return; // presses that
-      const act = { " ": () => this.pause(!this.paused), j: () => this.table.move(1), k: () => this.table.move(-1), "/": () => this.at("filter").focus() }[event.key];
+      const act = { " ": () => this.pause(!this.paused), j: () => this.table.move(1), k: () => this.table.move(-1), "/": () => this.at("filter").focus(), "?": () => this.help() }[event.key];
       if (act) { event.preventDefault(); act(); }
     }
   }

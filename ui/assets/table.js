@@ -1,10 +1,12 @@
 // The table: newest first, only the rows in view are in the page, and captured text is only ever set as text.
 (function () {
   "use strict";
-  const ROW = 30, HEAD = 32; // heights in pixels, as in the stylesheet; the head stays at the top of the view
+  const HEAD = 32; // its height in pixels, as in the stylesheet; it stays at the top of the view
   const AIM = 1500; // milliseconds that rows stand still after the mouse has moved over them
   const KEEP = 2000; // rows this page holds; the server's ring holds more
   const SEQ = 0, TIME = 1, KIND = 2, METHOD = 3, PATH = 4, QUERY = 5, STATUS = 6, DURATION = 7, SIZE = 8, CLIENT = 9, ROUTE = 10, ERROR = 11, BODY = 12;
+
+  const FILTERS = { 1: "method", 2: "status", 6: "client", 7: "route" }; // cells that a click filters by
 
   const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
   const count = new Intl.NumberFormat();
@@ -24,8 +26,9 @@
   }
 
   class Table {
-    constructor(view, rows, empty, newer, onOpen) {
-      this.view = view; this.box = rows; this.empty = empty; this.newer = newer; this.onOpen = onOpen;
+    constructor(view, rows, empty, newer, onOpen, onFilter) {
+      this.view = view; this.box = rows; this.empty = empty; this.newer = newer; this.onOpen = onOpen; this.onFilter = onFilter;
+      this.height = 30; // of a row, in pixels
       this.rows = []; // oldest first; a gap is a row {gap: text}
       this.shown = new Map(); // row to element
       this.spare = []; // elements of no row, hidden
@@ -40,9 +43,16 @@
       // What was under the pointer when it went down is meant, whatever is there when it comes up.
       let aimed = null;
       rows.addEventListener("pointerdown", (event) => { aimed = event.target.closest(".rq-row")?.row ?? null; });
-      rows.addEventListener("click", () => { if (aimed && !aimed.gap) this.open(aimed); });
+      rows.addEventListener("click", (event) => {
+        if (!aimed || aimed.gap) return;
+        const filter = event.target.closest("[data-filter]");
+        if (filter && filter.textContent && filter.parentElement.row === aimed) this.onFilter(filter.dataset.filter, filter.textContent);
+        else this.open(aimed);
+      });
       new ResizeObserver(() => this.schedule()).observe(view);
     }
+    setHeight(height) { this.height = height; this.schedule(); }
+    select(seq) { this.selected = seq; this.schedule(); }
     replace(rows) {
       this.waiting = [];
       this.rows = rows;
@@ -55,7 +65,7 @@
       for (const [rows, gap] of this.waiting.splice(0)) this.append(rows, gap);
     }
     scrolled() {
-      if (this.view.scrollTop < ROW) this.above = 0;
+      if (this.view.scrollTop < this.height) this.above = 0;
       this.schedule();
     }
     // `gap` says what is not shown between the rows before and these.
@@ -70,7 +80,7 @@
       if (this.view.scrollTop > 0) {
         this.above += added;
         this.resize();
-        this.view.scrollTop += added * ROW;
+        this.view.scrollTop += added * this.height;
       }
       this.schedule();
     }
@@ -82,9 +92,9 @@
       position = position < 0 ? (step > 0 ? -1 : 0) : this.index(position);
       do position += step; while (this.rows[this.index(position)]?.gap);
       if (position < 0 || position >= this.rows.length) return;
-      const top = position * ROW, view = this.view;
+      const top = position * this.height, view = this.view;
       if (top < view.scrollTop) view.scrollTop = top;
-      else if (top + ROW + HEAD > view.scrollTop + view.clientHeight) view.scrollTop = top + ROW + HEAD - view.clientHeight;
+      else if (top + this.height + HEAD > view.scrollTop + view.clientHeight) view.scrollTop = top + this.height + HEAD - view.clientHeight;
       this.open(this.rows[this.index(position)]);
     }
     deselect() { this.selected = null; this.schedule(); }
@@ -93,15 +103,15 @@
       this.drawn = true;
       requestAnimationFrame(() => { this.drawn = false; this.draw(); });
     }
-    resize() { this.box.style.height = this.rows.length * ROW + "px"; }
+    resize() { this.box.style.height = this.rows.length * this.height + "px"; }
     draw() {
       this.resize();
       this.empty.hidden = this.rows.length > 0;
       const newer = this.waiting.reduce((sum, [rows]) => sum + rows.length, this.above);
       this.newer.hidden = newer === 0;
       this.newer.textContent = `↑ ${count.format(newer)} new`;
-      const first = Math.max(0, Math.floor(this.view.scrollTop / ROW) - 2);
-      const last = Math.min(this.rows.length, Math.ceil((this.view.scrollTop + this.view.clientHeight) / ROW) + 2);
+      const first = Math.max(0, Math.floor(this.view.scrollTop / this.height) - 2);
+      const last = Math.min(this.rows.length, Math.ceil((this.view.scrollTop + this.view.clientHeight) / this.height) + 2);
       this.place(first, last);
     }
     // A row that stays in view keeps its element, which only moves: a new one costs one row, not all in view. The
@@ -114,7 +124,7 @@
       for (const [row, element] of before) if (!this.shown.has(row)) this.spare.push(element);
       visible.forEach((row, i) => {
         const element = this.shown.get(row) ?? this.insert(row, this.shown.get(visible[i - 1]));
-        element.style.transform = `translateY(${(first + i) * ROW}px)`;
+        element.style.transform = `translateY(${(first + i) * this.height}px)`;
         element.setAttribute("aria-selected", !row.gap && row[SEQ] === this.selected);
       });
       for (const element of this.spare) { element.hidden = true; element.row = null; }
@@ -149,7 +159,11 @@
   function makeRow() {
     const row = document.createElement("div");
     row.setAttribute("role", "row");
-    for (let i = 0; i < 8; i++) row.appendChild(document.createElement("span")).setAttribute("role", "gridcell");
+    for (let i = 0; i < 8; i++) {
+      const cell = row.appendChild(document.createElement("span"));
+      cell.setAttribute("role", "gridcell");
+      if (FILTERS[i]) { cell.dataset.filter = FILTERS[i]; cell.title = `Only this ${FILTERS[i]}`; }
+    }
     return row;
   }
 
