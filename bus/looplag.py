@@ -23,6 +23,8 @@ class LagSecond:
     """Seconds since the epoch."""
     lag: float
     """Seconds that a timer was late."""
+    in_flight: int = 0
+    """Requests in flight, as far as samples saw them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +42,12 @@ class LagSnapshot:
 class LoopLag:
     """Samples how late timers come, and keeps the worst of each second for five minutes.
 
+    :param in_flight: how many requests are in flight, which is sampled beside it
     :param clock: wall clock in seconds, for naming the second
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, in_flight: Callable[[], int] = lambda: 0, *, clock: Callable[[], float] = time.time) -> None:
+        self._in_flight = in_flight
         self._clock = clock
         self._seconds: deque[LagSecond] = deque()
         self._due: float | None = None
@@ -70,10 +74,10 @@ class LoopLag:
 
     def _note(self, lag: float) -> None:
         self._latest = lag = max(0.0, lag)
-        now = int(self._clock())
+        now, in_flight = int(self._clock()), self._in_flight()
         if self._seconds and self._seconds[-1].time >= now:  # later, where the clock was set back
             last = self._seconds.pop()
-            now, lag = last.time, max(lag, last.lag)
-        self._seconds.append(LagSecond(now, lag))
+            now, lag, in_flight = last.time, max(lag, last.lag), max(in_flight, last.in_flight)
+        self._seconds.append(LagSecond(now, lag, in_flight))
         while self._seconds[0].time <= now - WINDOW:
             self._seconds.popleft()

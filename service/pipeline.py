@@ -37,7 +37,7 @@ class Pipeline:
         self.settings = settings
         self.bus = EventBus(settings.capacity, settings.max_bytes, settings.max_age)
         self.stats = Stats(self.bus)
-        self.lag = LoopLag()
+        self.lag = LoopLag(self.bus.in_flight.__len__)
         self.redaction = Redaction(settings.redact)
         self.faults = Faults()
         self.sinks: list[SinkRunner] = []

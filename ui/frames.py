@@ -83,7 +83,13 @@ class Frames:
         """No rows: a heartbeat in a quiet time, or what is new behind a view that is paused."""
         now = int(time.time())
         text = _json(
-            kind, counts=self._counts(), running=self._running(), now=now, seconds=self._seconds(second), **more
+            kind,
+            counts=self._counts(),
+            running=self._running(),
+            now=now,
+            seconds=self._seconds(second),
+            vitals=self._vitals(second),
+            **more,
         )
         return Frame(text, to, now)
 
@@ -122,11 +128,17 @@ class Frames:
             running=self._running(),
             now=now,
             seconds=self._seconds(second),
+            vitals=self._vitals(second),
         )
         return Frame(text, batch.next, now)
 
     def _seconds(self, second: int) -> list[object]:
         return [_second(each) for each in self._stats.snapshot(second - 1).seconds]
+
+    def _vitals(self, second: int) -> list[object]:
+        """Second, milliseconds that the event loop was late, and requests in flight."""
+        seconds = self._lag.snapshot(second - 1).seconds if self._lag is not None else ()
+        return [(each.time, round(each.lag * 1_000, 1), each.in_flight) for each in seconds]
 
     def long_running(self) -> list[Running]:
         """The oldest of the requests that have been in flight for long."""

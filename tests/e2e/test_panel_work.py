@@ -264,3 +264,25 @@ class TestWhatSomebodyLikes:
         assert "/broken" not in text
         if kind == "HAR":
             assert json.loads(text)["log"]["version"] == "1.2"
+
+
+def test_a_time_range_is_dragged_over_in_a_chart(server: Server, page: Page) -> None:
+    httpx.get(f"{server.api}/items/dragged")
+    expect(row(page, "/items/dragged")).to_be_visible()
+    chart = page.locator('[data-id="rate-chart"] .u-over')
+    box = chart.bounding_box()
+    assert box is not None
+    y = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] * 0.5, y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 2, y, steps=5)
+    page.mouse.up()
+
+    field = page.locator('[data-id="filter"]')
+    expect(field).to_have_value(re.compile(r"^time:\d{4}-\S+Z\.\.\d{4}-\S+Z$"))
+    page.mouse.move(box["x"] + 5, y)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.3, y, steps=5)
+    page.mouse.up()
+    expect(rows(page)).to_have_count(0)
+    expect(field).to_have_value(re.compile(r"^time:\S+$"))

@@ -1,4 +1,5 @@
-// The charts: requests per second stacked by status class, and latency percentiles, over the last two minutes.
+// The charts of the last two minutes: requests per second stacked by status class, latency percentiles, and how busy the
+// application is.
 (function () {
   "use strict";
   const SPAN = 120; // seconds shown
@@ -19,12 +20,15 @@
   const timeOf = (s) => new Date(s * 1000).toLocaleTimeString(undefined, { hour12: false });
 
   class Charts {
-    constructor(rate, latency) {
+    // `onRange` is told of a time range, in seconds since the epoch, that was dragged over.
+    constructor(rate, latency, vitals, onRange) {
+      this.lag = new Map(); // second -> [second, lag in milliseconds, in flight]
       this.seconds = new Map(); // second -> [second, ...counts by class, ...percentiles in seconds]
       this.now = 0;
       const sync = { key: "reqscope", setSeries: false };
       const shared = {
-        height: HEIGHT, cursor: { sync, drag: { x: false, y: false }, points: { size: 6 } },
+        height: HEIGHT, cursor: { sync, drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
+        hooks: { setSelect: [(plot) => this.select(plot, onRange)] },
         scales: { x: { time: true, range: () => [this.now - SPAN + 0.5, this.now + 0.5] } },
       };
       const x = axis({ space: 90, size: 24, values: (_, ticks) => ticks.map(timeOf) });
@@ -50,23 +54,43 @@
           value: (_, value) => (value === null || value === undefined ? "–" : window.reqscope.formatDuration(value)),
         }))],
       }, this.latencyData(), latency);
+      const line = (label, name, scale, show) => ({
+        label, scale, stroke: () => color(name), width: 1.5, points: { show: true, filter: alone, size: 4 },
+        value: (_, value) => (value === null || value === undefined ? "–" : show(value)),
+      });
+      const fromZero = (least) => ({ range: (_, low, high) => [0, Math.max(least, (high ?? 0) * 1.08)] });
+      this.vitals = new uPlot({
+        ...shared, width: 400, scales: { ...shared.scales, flight: fromZero(4), lag: fromZero(10) },
+        axes: [x, axis({ size: 36, scale: "flight" }), axis({ size: 36, scale: "lag", side: 1, grid: { show: false } })],
+        series: [time, line("in flight", "flight", "flight", String), line("loop lag", "lag", "lag", window.reqscope.formatDuration)],
+      }, this.vitalsData(), vitals);
+      this.plots = [[this.rate, rate], [this.latency, latency], [this.vitals, vitals]];
       this.fit = () => {
-        for (const [plot, box] of [[this.rate, rate], [this.latency, latency]])
+        for (const [plot, box] of this.plots)
           if (box.clientWidth && box.clientWidth !== plot.width) plot.setSize({ width: box.clientWidth, height: HEIGHT });
       };
       new ResizeObserver(this.fit).observe(rate);
       this.fit();
     }
     // `now` is the server's clock, so that a browser with another time draws the same picture.
-    add(seconds, now) {
-      for (const second of seconds) this.seconds.set(second[0], second);
-      for (const second of this.seconds.keys()) if (second <= now - SPAN - 5) this.seconds.delete(second);
+    add(seconds, vitals, now) {
+      for (const [kept, added] of [[this.seconds, seconds], [this.lag, vitals]]) {
+        for (const second of added) kept.set(second[0], second);
+        for (const second of kept.keys()) if (second <= now - SPAN - 5) kept.delete(second);
+      }
       this.now = now;
       this.rate.setData(this.rateData());
       this.latency.setData(this.latencyData());
+      this.vitals.setData(this.vitalsData());
     }
-    clear() { this.seconds.clear(); }
-    redraw() { this.rate.redraw(); this.latency.redraw(); }
+    select(plot, onRange) {
+      const { left, width } = plot.select;
+      if (width < 3) return; // a click
+      onRange(plot.posToVal(left, "x"), plot.posToVal(left + width, "x"));
+      plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+    }
+    clear() { this.seconds.clear(); this.lag.clear(); }
+    redraw() { for (const [plot] of this.plots) plot.redraw(); }
     // What the last whole second, or the present one where there is no other, had.
     latest() {
       const whole = this.seconds.get(this.now - 1), part = this.seconds.get(this.now);
@@ -87,6 +111,10 @@
         CLASSES.forEach((_, c) => { sum += second[1 + c]; sums[c][i] = sum || null; });
       });
       return [times, ...sums.reverse()];
+    }
+    vitalsData() {
+      const times = this.times(), each = (i) => times.map((time) => this.lag.get(time)?.[i] ?? null);
+      return [times, each(2), each(1)];
     }
     latencyData() {
       const times = this.times();

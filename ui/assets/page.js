@@ -11,7 +11,7 @@
       this.at = (id) => this.root.querySelector(`[data-id="${id}"]`);
       this.server = server; this.token = null; this.boot = ""; this.paused = false; this.missed = 0; this.failing = [];
       this.table = new Table(this.at("view"), this.at("rows"), this.at("empty"), this.at("newer"), (seq) => this.detail.open(`${this.boot}-${seq}`), (field, value) => this.narrow(term(field, value)));
-      this.charts = new Charts(this.at("rate-chart"), this.at("latency-chart"));
+      this.charts = new Charts(this.at("rate-chart"), this.at("latency-chart"), this.at("vitals-chart"), (from, to) => this.within(from, to));
       this.running = new Running(this.at("running"));
       this.detail = new Detail(this.at("detail"), {
         fetchEvent: (id) => server.detail(id), copyAs: (id, kind) => server.copy_as({ id, kind }),
@@ -78,7 +78,7 @@
       if (frame.kind === "page" && frame.page === this.page) this.pages.show(frame.page, frame.content, this.window);
       if (frame.kind !== "paused" && this.paused && frame.kind !== "heartbeat") this.at("pause").textContent = "Resume";
       if (frame.kind === "paused") this.at("pause").textContent = `Resume · ${count.format(frame.new)} new`;
-      this.charts.add(frame.seconds, frame.now);
+      this.charts.add(frame.seconds, frame.vitals, frame.now);
       this.running.show(frame.running, frame.counts.in_flight);
       this.showCounts(frame.counts, frame.now);
       this.setState(this.paused ? "paused" : "live");
@@ -92,6 +92,13 @@
       if (this.paused) this.steer({ paused: true });
     }
     setFilter(text) { this.at("filter").value = text; this.applyFilter(); }
+    // Only what began in that time, instead of any other.
+    within(from, to) {
+      const stamp = (seconds) => new Date(Math.round(seconds) * 1000).toISOString().slice(0, 19) + "Z";
+      this.turn("live");
+      const others = this.at("filter").value.trim().replace(/(^|\s)time:\S+/g, "").trim();
+      this.setFilter(`${others} time:${stamp(from)}..${stamp(to)}`.trim());
+    }
     // Add a term to the filter, unless it is there.
     narrow(text) {
       this.turn("live");
