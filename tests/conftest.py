@@ -9,7 +9,7 @@ PROVE = bool(os.environ.get("REQSCOPE_TESTS_PROVE"))
 """Whether this is `make prove`."""
 
 settings.register_profile("fast", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("prove", settings.get_profile("fast"), derandomize=False, max_examples=10_000)
+settings.register_profile("prove", settings.get_profile("fast"), derandomize=False, max_examples=2_000)
 settings.load_profile("prove" if PROVE else "fast")
 
 
