@@ -18,7 +18,10 @@ test: $(VENV)/test-requirements $(VENV)/linked $(VENV)/browser  ## install what 
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -q
+	@echo "Running the tests; those with a browser beside the others, and their output comes last" >&2
+	@$(BIN)/python -m pytest -q tests/e2e > $(VENV)/e2e.log 2>&1 & browser=$$!; \
+	  $(BIN)/python -m pytest -q --ignore tests/e2e; others=$$?; \
+	  wait $$browser; status=$$?; cat $(VENV)/e2e.log; exit $$(( others || status ))
 
 prove: $(VENV)/test-requirements $(VENV)/linked $(VENV)/browser  ## pass the tests with every example and every long run
 	REQSCOPE_TESTS_PROVE=1 $(BIN)/python -m pytest -q --timeout 3600

@@ -6,7 +6,8 @@ Python's last resort, and `logging.basicConfig`.
 
 import logging
 import threading
-from collections.abc import Generator
+import weakref
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from time import time_ns
 from typing import Any, Final
@@ -14,7 +15,7 @@ from typing import Any, Final
 import structlog
 from structlog.typing import EventDict
 
-from .exchange import Exchange, current
+from .exchange import current
 from .sealed import RawLine
 
 _MAX_MESSAGE: Final = 8_000
@@ -23,13 +24,19 @@ _NOT_THE_APPLICATIONS: Final = ("reqscope", "uvicorn.access")
 _watchers = 0
 
 
-class _Making(threading.local):
-    """Whether a record is being made in this thread, and a factory of ours further out will see it."""
+class _Latest(threading.local):
+    """The record that this thread noted last: one passes twice where somebody has put a factory round ours."""
 
-    record = False
+    record: Callable[[], logging.LogRecord | None] = staticmethod(lambda: None)
+
+    def is_again(self, record: logging.LogRecord) -> bool:
+        if self.record() is record:
+            return True
+        self.record = weakref.ref(record)
+        return False
 
 
-_making = _Making()
+_latest = _Latest()
 
 
 @contextmanager
@@ -57,14 +64,8 @@ def _watch_logging() -> None:
         return
 
     def factory(*args: Any, **kwargs: Any) -> logging.LogRecord:
-        exchange = _begin_record()
-        if exchange is None:
-            return inner(*args, **kwargs)
-        try:
-            record = inner(*args, **kwargs)
-        finally:
-            _making.record = False
-        _note_record(exchange, record)
+        record = inner(*args, **kwargs)
+        _note_record(record)
         return record
 
     # It stays when the last block ends: somebody may have put one of their own round it, and it does nothing then.
@@ -72,16 +73,15 @@ def _watch_logging() -> None:
     logging.setLogRecordFactory(factory)
 
 
-def _begin_record() -> Exchange | None:
-    """Return the exchange that a record is to be noted in, and remember that it is being made."""
+def _note_record(record: logging.LogRecord) -> None:
     try:
-        if not _watchers or _making.record or (exchange := current.get()) is None:
-            return None
-        _making.record = True
-        return exchange
+        if not _watchers or (exchange := current.get()) is None or _latest.is_again(record):
+            return
+        # A record without a name is none that was logged: `logging.makeLogRecord` fills it in later.
+        if record.name and not record.name.startswith(_NOT_THE_APPLICATIONS):
+            exchange.log(_line(record.levelname.lower(), record.name, _message(record)))
     except Exception as error:
         _count(error)
-        return None
 
 
 def _count(error: Exception) -> None:
@@ -89,18 +89,11 @@ def _count(error: Exception) -> None:
         exchange.capture.faults.record("log line", error)
 
 
-def _note_record(exchange: Exchange, record: logging.LogRecord) -> None:
-    try:
-        # A record without a name is none that was logged: `logging.makeLogRecord` fills it in later.
-        if record.name and not record.name.startswith(_NOT_THE_APPLICATIONS):
-            exchange.log(_line(record.levelname.lower(), record.name, _message(record)))
-    except Exception as error:
-        exchange.capture.faults.record("log line", error)
-
-
 def _message(record: logging.LogRecord) -> str:
+    if isinstance(record.msg, dict):
+        return _rendered(record.msg)
     try:
-        return _rendered(record.msg) if isinstance(record.msg, dict) else record.getMessage()
+        return record.getMessage()
     except Exception:  # arguments that do not fit are the application's mistake, of which `logging` tells
         return str(record.msg)
 

@@ -87,8 +87,7 @@ EXCLUDED: Final[dict[str, tuple[str, ...]]] = {
     "_watch_logging.<locals>.factory": (
         r"(return|record =) inner\(.*\)",
         r"return record",
-        r"(exchange = _begin_record\(\)|if exchange is None:|_note_record\(exchange, record\))",
-        r"_making\.record = False",
+        r"_note_record\(record\)",
     ),
     "note_line": (r"return event_dict",),
     # The application's `__str__` and its log messages are made there, and may raise what they like: no fault of ours.
