@@ -6,7 +6,7 @@ import httpx
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from .conftest import Server, Start
+from .conftest import Server, Start, wait_until
 
 OpenPage = Callable[..., Page]
 
@@ -34,9 +34,14 @@ def post(server: Server, *paths: str) -> None:
 
 def assert_in_order(page: Page) -> None:
     """Rows are in the document in the order in which they are seen, each in the place of its path."""
-    shown = visible(page).evaluate_all(PLACES)
-    first = int(shown[0][0])
-    assert shown == [[first + n, path] for n, path in enumerate(PATHS[first : first + len(shown)])]
+
+    def in_order() -> bool:
+        # The browser is asked twice, which rows there are and then where: in between they may move once more.
+        shown = visible(page).evaluate_all(PLACES)
+        first = int(shown[0][0])
+        return bool(shown == [[first + n, path] for n, path in enumerate(PATHS[first : first + len(shown)])])
+
+    wait_until(in_order, "the rows to be in order")
 
 
 def test_a_row_that_stays_in_view_is_moved_and_not_written_anew(server: Server, open_page: OpenPage) -> None:
