@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -115,7 +116,7 @@ def windows(secret: str) -> list[str]:
 
 def send(client: httpx.Client, exchange: Exchange) -> None:
     """Send it to the application, which sends it back, and says and raises what is text."""
-    target = (exchange.path or "/echo").encode("latin-1") + (b"?" + exchange.query if exchange.query else b"")
+    target = quote(exchange.path or "/echo", safe="/;=:@").encode() + (b"?" + exchange.query if exchange.query else b"")
     url = client.base_url.copy_with(raw_path=target)
     headers = [*exchange.headers, (b"content-type", exchange.content_type)]
     headers = [pair for pair in headers if pair[0].lower() != b"host" and pair[1]]
