@@ -125,6 +125,8 @@ _QUALIFIERS: Final = frozenset((
 # fmt: on
 """Words behind a name that leave it what it is: `password_confirmation`, `token-value`."""
 
+_GLUED: Final = re.compile("(?:" + "|".join(sorted(_QUALIFIERS, key=len, reverse=True)) + ")$")
+
 _WORD: Final = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_A-Za-z]+")
 
 
@@ -133,8 +135,8 @@ class Names(dict[bytes, bool]):
 
     It is when its last words are those of a configured name, in any case and however they are held together:
     `user_password`, `accessToken`, `X-API-Key`, `user[pin]`, `%74oken`. Numbers and words such as `confirmation`
-    behind that do not count. A configured name of eight letters or more may also be glued to what is before it:
-    `dbpassword`.
+    behind that do not count. Words may be glued to one another, as in `passwordconfirm`, which is what HTTP/2 makes of
+    a header's `passwordConfirm`; what a name is glued to counts if the name has five letters or more: `usertoken`.
 
     :param names: what is sensitive; none makes nothing sensitive
     """
@@ -142,7 +144,7 @@ class Names(dict[bytes, bool]):
     _BOUND = 4096  # names come from clients, so what is remembered must be bounded
     _LONGEST = 256  # no more than this of a name's end is looked at or remembered
     _MOST_WORDS = 8
-    _UNMISTAKABLE = 8
+    _UNMISTAKABLE = 5  # `pin` and `pass` end too many words that have nothing to hide
 
     def __init__(self, names: Iterable[str]) -> None:
         super().__init__()
@@ -166,9 +168,12 @@ class Names(dict[bytes, bool]):
         while words:
             if self._ends(words):
                 return True
-            if not (words[-1].isdigit() or words[-1] in _QUALIFIERS):
-                return False
-            words.pop()
+            last = words.pop()
+            if not (last.isdigit() or last in _QUALIFIERS):
+                core = _GLUED.sub("", last)
+                if core == last:
+                    return False
+                words.append(core)
         return False
 
     def _ends(self, words: list[str]) -> bool:

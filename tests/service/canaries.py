@@ -248,10 +248,10 @@ CANARIES: Final = tuple(_canaries())
 
 
 def header(canary: Canary) -> Exchange | None:
-    """Put it in a header, between others."""
+    """Put it in a header, between others, as servers hand it on: the name in lower case."""
     if "\n" in canary.text or not canary.field.replace("-", "").replace("_", "").isalnum():
         return None
-    pairs = ((b"host", b"example.org"), (canary.field.encode(), canary.text.encode()), (b"accept", b"*/*"))
+    pairs = ((b"host", b"example.org"), (canary.field.lower().encode(), canary.text.encode()), (b"accept", b"*/*"))
     return Exchange(headers=pairs)
 
 

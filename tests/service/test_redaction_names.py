@@ -22,6 +22,7 @@ NAMES = Names(SENSITIVE)
         *("password_confirmation", "passwordConfirm", "password2", "token_value", "password_hash", "old-password"),
         *("dbpassword", "MYPASSWORD", "%70assword", "pass%77ord", "wsse:Password", "$password", "data.user[0].pin"),
         *("x-hub-signature-256", "cvv2", "XSRF-TOKEN", "PHPSESSID", "connect.sid", "AWS_SECRET_ACCESS_KEY", "_csrf"),
+        *("passwordconfirm", "newpasswordconfirmation", "tokenvalue", "pinconfirm", "x-usertoken", "keycookie"),
     ],
 )
 def test_a_name_is_sensitive_that_ends_with_the_words_of_one(name: str) -> None:
@@ -40,7 +41,9 @@ def test_a_name_is_sensitive_that_ends_with_the_words_of_one(name: str) -> None:
             "author",
             "tokens",
             "max_tokens",
-            "keycookie",
+            "spinnew",
+            "threshold",
+            "token_context",
         ),
         *(
             "authorizations",
