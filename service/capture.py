@@ -132,14 +132,15 @@ class CaptureMiddleware:
             if self.faults.off and not self.faults.admits():
                 self._skipped += 1
                 return None
-            head, weight = pack(scope["headers"])
+            headers = scope["headers"]
+            head, weight = pack(headers)
             root = scope.get("root_path", "")
             exchange = kind(self, scope, receive, send, outer, root, time_ns(), perf_counter(), head, OVERHEAD + weight)
             try:
                 if self.bodies != "off":
                     exchange.request_body, exchange.response_body = Chunks(self._body_cap), Chunks(self._body_cap)
                 if self.correlate:
-                    exchange.request_id, exchange.bound = correlation.begin(head, afresh=latest is not outer)
+                    exchange.request_id, exchange.bound = correlation.begin(headers, afresh=latest is not outer)
                 exchange.token = current.set(exchange)
                 self.bus.in_flight.add(exchange)
                 return exchange

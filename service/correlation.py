@@ -3,21 +3,24 @@
 import os
 import re
 import secrets
+from collections.abc import Collection, Iterable
 from contextvars import ContextVar, Token
 from itertools import count
+from operator import itemgetter
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from starlette.types import Message
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
+Pair: TypeAlias = tuple[bytes, bytes]
 Tokens: TypeAlias = tuple[Token[str], ...]
 
-# Names and values stand in turn: what is found must be a name, and not the value of some `Vary` or CORS header.
-_PAIRS: Final = rb"(?:[^\n]*+\n[^\n]*+\n)*?"
-_REQUEST_ID: Final = re.compile(_PAIRS + rb"x-request-id\n([\w.:+/=@-]{1,128})(?:\n|\Z)")
+_NAMES: Final = frozenset((b"x-request-id", b"traceparent"))
+_name: Final = itemgetter(0)
+
+_REQUEST_ID: Final = re.compile(rb"[\w.:+/=@-]{1,128}")
 _TRACEPARENT: Final = re.compile(
-    _PAIRS + rb"traceparent\n(?!ff|00-[^\n]{53})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})"
-    rb"-[0-9a-f]{2}(?:-[^\n]*)?(?:\n|\Z)"
+    rb"(?!ff|00-.{53})[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?"
 )
 """https://www.w3.org/TR/trace-context/#traceparent-header"""
 
@@ -55,16 +58,17 @@ _trace_id: Final = _variable("trace_id")
 _span_id: Final = _variable("span_id")
 
 
-def begin(head: bytes, *, afresh: bool = False) -> tuple[str, Tokens]:
+def begin(headers: Collection[Pair], *, afresh: bool = False) -> tuple[str, Tokens]:
     """Return the request's own id if it has a sound one, otherwise a new one, and bind it and its trace.
 
     Bound are structlog's context variables `request_id`, `trace_id` and `span_id`, until `unbind`.
 
-    :param head: request headers in the form that `heads.pack` makes
     :param afresh: whether the context is that of an earlier request, whose trace is not this one's
     """
-    request_id = given(head) or f"{_process}-{next(_numbers)}"
-    found = trace(head) if b"traceparent" in head else None
+    own, found = "", None
+    if not _NAMES.isdisjoint(map(_name, headers)):
+        own, found = given(headers), trace(headers)
+    request_id = own or f"{_process}-{next(_numbers)}"
     if found is None and not afresh:
         return request_id, (_request_id.set(request_id),)
     # Nothing is bound before all is known, and then at once: what fails in between would stay bound.
@@ -72,16 +76,21 @@ def begin(head: bytes, *, afresh: bool = False) -> tuple[str, Tokens]:
     return request_id, (_request_id.set(request_id), _trace_id.set(trace_id), _span_id.set(span_id))
 
 
-def given(head: bytes) -> str:
+def given(headers: Iterable[Pair]) -> str:
     """Return the request's own id, or an empty text if it has none that is sound."""
-    match = _REQUEST_ID.match(head) if b"x-request-id" in head else None
-    return match[1].decode() if match else ""
+    match = _first(_REQUEST_ID, b"x-request-id", headers)
+    return match[0].decode() if match else ""
 
 
-def trace(head: bytes) -> Trace | None:
+def trace(headers: Iterable[Pair]) -> Trace | None:
     """Return the trace that the request names, if it does so soundly."""
-    match = _TRACEPARENT.match(head)
+    match = _first(_TRACEPARENT, b"traceparent", headers)
     return Trace(match[1].decode(), match[2].decode()) if match else None
+
+
+def _first(sound: re.Pattern[bytes], name: bytes, headers: Iterable[Pair]) -> re.Match[bytes] | None:
+    matches = (sound.fullmatch(value) for each, value in headers if each == name)
+    return next(filter(None, matches), None)
 
 
 def unbind(tokens: Tokens) -> None:

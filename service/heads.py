@@ -2,42 +2,46 @@
 
 from collections.abc import Collection, Iterator
 from itertools import chain
-from typing import Final
+from marshal import dumps, loads
+from typing import Any, Final
 
 from reqscope.bus.event import PER_HEADER, Headers
 
-_parts: Final = chain.from_iterable
-_PAIRS: Final = frozenset((tuple, list))
+_PLAIN: Final = 2
+"""Of marshal's formats the one that does not look for what it has written before, which takes half of the time."""
+
+_EMPTY: Final = 5
+_PER_PAIR: Final = 15
+"""Bytes that marshal needs for a list and for a pair in it, beside the text."""
 
 
 def pack(headers: Collection[tuple[bytes, bytes]]) -> tuple[bytes, int]:
-    """Return names and values in turn, one a line, and the bytes that the headers take once they are unpacked.
+    """Return what `unpack` makes headers of again, and the bytes that they take then.
 
-    One object instead of three for each header: less to allocate, to evict cold from the ring, and to free. A line
-    feed in a header, which no server lets through, becomes a space.
+    One object instead of three for each header: less to allocate, to evict cold from the ring, to free, and nothing
+    for the garbage collector to look at. marshal does that in one call, and what it made never leaves this process.
+    Whether these are pairs of bytes is left for `unpack` to see.
 
     :param headers: those in an iterator are left for the server, which alone can read them: then there are none
-    :raises TypeError: they are not pairs of bytes
-    :raises ValueError: they are not pairs
+    :raises TypeError: they are not in a collection
+    :raises ValueError: they hold what can be read only once, which is the server's to read
     """
-    kind = type(headers)
-    if kind is not list and kind is not tuple:
-        if isinstance(headers, Iterator):
-            return b"", 0
-        return pack(list(headers))
-    if not _PAIRS.issuperset(map(type, headers)):  # a pair that can be read only once is the server's to read
-        raise TypeError("headers that are not pairs in tuples or lists are not read")
-    count = len(headers)
-    head = b"\n".join(_parts(headers))
-    if head.count(b"\n") != 2 * count - 1 and count:
-        pairs = [(bytes(name), bytes(value)) for name, value in headers]
-        head = b"\n".join([part.replace(b"\n", b" ") for part in _parts(pairs)])
-    return head, len(head) + PER_HEADER * count
+    if type(headers) is not list and type(headers) is not tuple:
+        return (b"", 0) if isinstance(headers, Iterator) else pack(list(headers))
+    head = dumps(headers, _PLAIN)
+    return head, len(head) - _EMPTY + (PER_HEADER - _PER_PAIR) * len(headers)
 
 
 def unpack(head: bytes) -> Headers:
-    """Return the headers that `pack` was given."""
+    """Return the headers that `pack` was given.
+
+    :raises TypeError: some part is not bytes
+    :raises ValueError: they are not pairs
+    """
     if not head:
         return ()
-    texts = iter(head.split(b"\n"))
-    return tuple(zip(texts, texts, strict=True))
+    pairs: list[Any] = loads(head)
+    headers = tuple((name, value) for name, value in pairs)
+    if any(type(part) is not bytes for part in chain.from_iterable(headers)):
+        raise TypeError("headers are pairs of bytes")
+    return headers

@@ -41,8 +41,12 @@ class Gate:
         # Every sealed exchange holds its gate: this keeps raw secrets out of pickles. JSON encoders refuse it anyway.
         raise TypeError("what was captured can be copied only after it was opened")
 
-    def headers(self, head: bytes) -> Headers:
-        return self._safely(lambda: self.redaction.headers(heads.unpack(head)), ())
+    def unpack(self, head: bytes) -> Headers:
+        """Return headers as they were captured, secrets and all."""
+        return self._safely(lambda: heads.unpack(head), ())
+
+    def headers(self, headers: Headers) -> Headers:
+        return self._safely(lambda: self.redaction.headers(headers), ())
 
     def query(self, query: bytes) -> bytes:
         return self._safely(lambda: self.redaction.query(query), b"") if query else query
@@ -53,17 +57,17 @@ class Gate:
     def text(self, text: str) -> str:
         return self._safely(lambda: self.redaction.text(text), "[withheld]")
 
-    def body(self, chunks: Chunks | None, size: int, head: bytes, place: str) -> Body | None:
+    def body(self, chunks: Chunks | None, size: int, headers: Headers, place: str) -> Body | None:
         """Return the captured part of a body of `size` bytes, made readable.
 
-        :param head: its headers as they were captured
+        :param headers: as they were captured
         :param place: path and route, by which a sign-in is known
         """
         if chunks is None or not chunks.parts:
             return None
         captured = min(len(chunks), self.body_cap)
         withheld = Body(data=b"", captured=captured, withheld="it could not be made safe to show")
-        return self._safely(lambda: self._readable(chunks, size, heads.unpack(head), place, captured), withheld)
+        return self._safely(lambda: self._readable(chunks, size, headers, place, captured), withheld)
 
     def content(self, data: bytes, content_type: bytes) -> bytes:
         """Return a whole body that a program sent to be kept, masked."""
@@ -139,19 +143,20 @@ class SealedExchange(msgspec.Struct, gc=False):
 
     def _open(self, event: Event) -> None:
         gate = self.gate
+        request_headers, response_headers = gate.unpack(self.request_head), gate.unpack(self.response_head)
         event.path = gate.path(self.path)
         event.query = gate.query(self.query)
-        event.request_headers = gate.headers(self.request_head)
-        event.response_headers = gate.headers(self.response_head)
-        event.request_id = gate.text(self.request_id or correlation.given(self.request_head))
+        event.request_headers = gate.headers(request_headers)
+        event.response_headers = gate.headers(response_headers)
+        event.request_id = gate.text(self.request_id or correlation.given(request_headers))
         if self.body:
             event.body = gate.content(self.body, header(event.request_headers, b"content-type").encode("latin-1"))
-        if (trace := correlation.trace(self.request_head)) is not None:
+        if (trace := correlation.trace(request_headers)) is not None:
             event.trace_id, event.span_id = trace
         if self.request_body is not None or self.response_body is not None:
             place = f"{event.route} {event.path}"
-            event.request_body = gate.body(self.request_body, event.request_size, self.request_head, place)
-            event.response_body = gate.body(self.response_body, event.response_size, self.response_head, place)
+            event.request_body = gate.body(self.request_body, event.request_size, request_headers, place)
+            event.response_body = gate.body(self.response_body, event.response_size, response_headers, place)
         if self.lines:
             event.logs = tuple(map(gate.line, self.lines))
 

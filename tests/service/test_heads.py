@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from reqscope.bus.event import PER_HEADER, Headers
 from reqscope.service.heads import pack, unpack
 
-PARTS = st.binary(max_size=20).map(lambda part: part.replace(b"\n", b""))
+PARTS = st.binary(max_size=20)
 HEADERS = st.lists(st.tuples(PARTS, PARTS), max_size=10)
 
 
@@ -17,23 +17,16 @@ def test_what_was_packed_unpacks_to_the_same_pairs_in_the_same_order(headers: li
     assert unpack(pack(tuple(headers))[0]) == tuple(headers)
 
 
-@given(st.lists(st.tuples(st.binary(max_size=8), st.binary(max_size=8)), max_size=6))
-def test_a_line_feed_moves_nothing_into_another_header(headers: list[tuple[bytes, bytes]]) -> None:
-    expected = tuple((name.replace(b"\n", b" "), value.replace(b"\n", b" ")) for name, value in headers)
-
-    assert unpack(pack(headers)[0]) == expected
-
-
 def test_a_pair_may_be_a_list_and_a_part_any_kind_of_bytes() -> None:
     headers: Any = [[b"a", bytearray(b"1")], (memoryview(b"b"), b"2\n3")]
 
-    assert unpack(pack(headers)[0]) == ((b"a", b"1"), (b"b", b"2 3"))
+    assert unpack(pack(headers)[0]) == ((b"a", b"1"), (b"b", b"2\n3"))
 
 
 @pytest.mark.parametrize("headers", [5, None, b"ab", {b"a": b"1"}], ids=repr)
 def test_what_are_no_headers_at_all_is_refused(headers: Any) -> None:
     with pytest.raises((TypeError, ValueError)):
-        pack(headers)
+        unpack(pack(headers)[0])
 
 
 def test_headers_may_be_any_collection_of_pairs() -> None:
@@ -50,12 +43,12 @@ def test_headers_that_can_be_read_only_once_are_left_for_the_server() -> None:
 @pytest.mark.parametrize("headers", [[(b"x",)], [None], [(1, 2)], [("x-tenant", "7")], [b"ab"]], ids=repr)
 def test_what_are_no_pairs_of_bytes_are_refused(headers: Any) -> None:
     with pytest.raises((TypeError, ValueError)):
-        pack(headers)
+        unpack(pack(headers)[0])
 
 
 @given(HEADERS)
-def test_the_weight_is_near_that_of_the_headers_once_they_are_unpacked(headers: list[tuple[bytes, bytes]]) -> None:
+def test_the_weight_is_that_of_the_headers_once_they_are_unpacked(headers: list[tuple[bytes, bytes]]) -> None:
     unpacked: Headers = tuple(headers)
     weight = sum(PER_HEADER + len(name) + len(value) for name, value in unpacked)
 
-    assert weight <= pack(headers)[1] <= weight + 2 * len(headers)
+    assert pack(headers)[1] == weight
