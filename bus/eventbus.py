@@ -149,6 +149,7 @@ class EventBus:
         *,
         linger: float = 0.0,
         limit: int | None = None,
+        max_bytes: int | None = None,
         name: str = "subscriber",
         sealed: bool = False,
     ) -> Subscription:
@@ -156,17 +157,19 @@ class EventBus:
 
         :param after: begin behind this event number: 0 for all that the ring still has, None for what is to come
         :param linger: seconds between two batches at the least, unless half the ring has filled meanwhile; the first
-            after a quiet spell comes at once
+            after a quiet spell comes at once, and so does what a batch had no room for
         :param limit: events in a batch at the most
+        :param max_bytes: bytes of the events in a batch at the most, by `Event.size`; one that is larger comes alone
         :param name: what statistics call it
         :param sealed: leave captured events sealed, for a reader that needs their numbers only, or opens few of them
-        :raises ValueError: there has been no event number `after` yet, or `limit` is not positive
+        :raises ValueError: there has been no event number `after` yet, or a limit is not positive
         """
         if after is not None and not 0 <= after <= self.ring.last:
             raise ValueError(f"no event {after} yet: the newest is {self.ring.last}")
-        if limit is not None and limit < 1:
-            raise ValueError("the limit of a batch must be positive")
-        return Subscription(self, name, self.ring.last if after is None else after, linger, limit, sealed)
+        if (limit is not None and limit < 1) or (max_bytes is not None and max_bytes < 1):
+            raise ValueError("the limits of a batch must be positive")
+        cursor = self.ring.last if after is None else after
+        return Subscription(self, name, cursor, linger, limit, max_bytes, sealed)
 
     def open(self) -> None:
         """Take events again after `close`, in whatever event loop is running now."""

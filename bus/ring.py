@@ -4,6 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from operator import attrgetter
 from typing import Final
 
@@ -133,10 +134,13 @@ class RingBuffer:
             if self._bytes > self.max_bytes:
                 self._evict_bytes()
 
-    def since(self, cursor: int, limit: int | None = None, *, sealed: bool = False) -> Batch:
+    def since(
+        self, cursor: int, limit: int | None = None, *, max_bytes: int | None = None, sealed: bool = False
+    ) -> Batch:
         """Return what came after event number `cursor`, oldest first.
 
         :param limit: return this many events at the most
+        :param max_bytes: return events of so many bytes at the most, by `Event.size`, but one in any case
         :param sealed: leave events as they are, for readers of numbers; opening costs microseconds for each
         :raises ValueError: no event has that number yet
         """
@@ -147,6 +151,9 @@ class RingBuffer:
         first = max(cursor + 1, self._first)
         last = self._last if limit is None else min(self._last, first + limit - 1)
         events = self._slice(first, last)
+        if max_bytes is not None and (fitting := _fitting(events, max_bytes)) < len(events):
+            del events[fitting:]
+            last = first + fitting - 1
         if not sealed:
             for event in events:
                 event.open()
@@ -210,3 +217,9 @@ class RingBuffer:
         self._bytes -= event.size
         self._slots[index] = None
         self._first += 1
+
+
+def _fitting(events: Sequence[Event], max_bytes: int) -> int:
+    """Return how many events, from the first on, are of `max_bytes` together; at least one."""
+    held = accumulate(map(_SIZE, events))
+    return max(1, next((number for number, size in enumerate(held) if size > max_bytes), len(events)))

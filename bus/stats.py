@@ -12,6 +12,7 @@ import anyio
 from .event import Event
 from .eventbus import EventBus
 from .histogram import Histogram
+from .requestdurations import DurationSeries, RequestDurations
 from .routestats import RouteRow, RouteStats
 
 WINDOW: Final = 300
@@ -75,6 +76,7 @@ class Stats:
         self._clock = clock
         self.routes = RouteStats(clock=clock)
         """The same by route."""
+        self._durations = RequestDurations()
         self._total = _Bucket(0)
         self._seconds: deque[_Bucket] = deque()
 
@@ -89,6 +91,7 @@ class Stats:
         """Count `events` in the present second."""
         self._current().add(events)
         self.routes.count(events)
+        self._durations.count(events)
 
     def snapshot(self, after: int = 0) -> Snapshot:
         """Return the totals as of this moment, and the seconds later than `after` (seconds since the epoch)."""
@@ -110,6 +113,11 @@ class Stats:
         """Return the numbers of each route, as of this moment. See `RouteStats.rows`."""
         self._catch_up()
         return self.routes.rows(window)
+
+    def durations(self) -> list[DurationSeries]:
+        """Return how long requests took by method, route and status, as of this moment."""
+        self._catch_up()
+        return self._durations.snapshot()
 
     def _catch_up(self) -> None:
         self._bus.count_thinned()

@@ -37,12 +37,22 @@ class Subscription:
     Iterating ends once the bus is closed and everything in it was delivered.
     """
 
-    def __init__(self, bus: "EventBus", name: str, cursor: int, linger: float, limit: int | None, sealed: bool) -> None:
+    def __init__(
+        self,
+        bus: "EventBus",
+        name: str,
+        cursor: int,
+        linger: float,
+        limit: int | None,
+        max_bytes: int | None,
+        sealed: bool,
+    ) -> None:
         self.name = name
         self._bus = bus
         self._cursor = cursor
         self._linger = linger
         self._limit = limit
+        self._max_bytes = max_bytes
         self._sealed = sealed
         self._not_before = 0.0
         self._delivered = 0
@@ -86,7 +96,8 @@ class Subscription:
     async def receive(self) -> Batch:
         """Wait until there is something new, and return all of it.
 
-        At once when it was quiet; otherwise not before `linger` seconds have passed since the batch before.
+        At once when it was quiet, or when the batch before had to leave something over; otherwise not before `linger`
+        seconds have passed since that one.
         A checkpoint. If cancelled, the cursor is where it was and nothing is lost.
 
         :raises anyio.EndOfStream: the bus is closed and everything was delivered
@@ -101,11 +112,12 @@ class Subscription:
                 continue
             if not self._sealed:
                 await _open_all(batch)
-            self._not_before = anyio.current_time() + self._linger
+            whole = batch.next == self._bus.ring.last
+            self._not_before = anyio.current_time() + self._linger if whole else 0.0
             return self._delivered_now(batch)
 
     def _peek(self) -> Batch:
-        batch = self._bus.ring.since(self._cursor, self._limit, sealed=True)
+        batch = self._bus.ring.since(self._cursor, self._limit, max_bytes=self._max_bytes, sealed=True)
         if batch.next == self._cursor:
             raise anyio.EndOfStream if self._bus.closed else anyio.WouldBlock
         return batch

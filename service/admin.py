@@ -1,6 +1,7 @@
 """The control plane: one FastAPI app that holds the query API and the panel. The composition root."""
 
 from contextlib import AbstractAsyncContextManager
+from dataclasses import asdict
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -9,9 +10,11 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
 
 from .export import export_router
+from .metrics import metrics_router
 from .pipeline import Pipeline
 from .problems import PROBLEM, problem
 from .query import Statistics, query_router
+from .stream import Streams, stream_router
 from .system import system
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
@@ -33,12 +36,15 @@ class ControlPlane:
             return Health(**{name: now[name] for name in Health._fields if name in now})
 
         self._pipeline = pipeline
+        self._streams = Streams(pipeline.bus)
         self.panel = Panel(
             pipeline.bus, pipeline.stats, pipeline.sinks, pipeline.lag, health, lambda: system(pipeline, capture())
         )
         self.app = FastAPI(title="Reqscope", docs_url=None, redoc_url=None)
         self.app.include_router(export_router(pipeline.bus))  # before the query API, which answers the rest
-        self.app.include_router(query_router(pipeline, lambda: {"capture": capture(), "viewers": self.panel.viewers}))
+        self.app.include_router(stream_router(self._streams))  # the same
+        self.app.include_router(metrics_router(pipeline, capture, self._streams, lambda: self.panel.viewers))
+        self.app.include_router(query_router(pipeline, self._more(capture)))
         answer_with_problems(self.app)
         if hosts:
             self.app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
@@ -46,7 +52,20 @@ class ControlPlane:
 
     def running(self) -> AbstractAsyncContextManager[None]:
         """Run the pipeline's readers, the panel among them, for as long as the block lasts."""
+        self._streams.open()
         return self._pipeline.running(self.panel.run)
+
+    def close(self) -> None:
+        """Say goodbye to open pages and streams, so that a server that goes down need not wait for them."""
+        self.panel.close()
+        self._streams.close()
+
+    def _more(self, capture: Statistics) -> Statistics:
+        return lambda: {
+            "capture": capture(),
+            "viewers": self.panel.viewers,
+            "streams": asdict(self._streams.statistics()),
+        }
 
 
 def answer_with_problems(app: FastAPI) -> None:

@@ -10,12 +10,14 @@ from anyio.lowlevel import checkpoint
 from fastapi import APIRouter, HTTPException, Query
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
-from reqscope.bus import Event, EventBus, Filter, FilterError
+from reqscope.bus import Event, EventBus, Filter
 from reqscope.bus.commands import CannotCopyError, curl, httpie, httpx
 from reqscope.bus.export_har import HarExport
 from reqscope.bus.exports import CsvExport, Export, NdjsonExport
 from reqscope.bus.filter_syntax import MAX_LENGTH
 from reqscope.bus.schema import header
+
+from .query import read_filter
 
 Format: TypeAlias = Literal["ndjson", "csv", "har"]
 Client: TypeAlias = Literal["curl", "httpie", "httpx"]
@@ -41,10 +43,7 @@ def export_router(bus: EventBus) -> APIRouter:
         filter: Annotated[str, Query(description="such as `status:5xx path:/api/*`", max_length=MAX_LENGTH)] = "",  # noqa: A002 - the same
         limit: Annotated[int | None, Query(ge=1, description="as many of the newest; without it, all")] = None,
     ) -> Response:
-        try:
-            passes = Filter.parse(filter)
-        except FilterError as error:
-            raise HTTPException(400, f"filter: {error}, at character {error.position + 1}") from None
+        passes = read_filter(filter)
         events = deque(bus.ring.since(bus.ring.first - 1, sealed=True).events)
         if limit is not None:
             events = await _newest(events, passes, limit)

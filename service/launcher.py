@@ -115,7 +115,7 @@ class Launcher:
                 self._stop.set()
 
     async def _stop_servers(self) -> None:
-        self._control.panel.close()
+        self._control.close()
         with anyio.move_on_after(_GOODBYE):
             await self._control.panel.wait_empty()
         for server in self._servers:

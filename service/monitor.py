@@ -87,7 +87,7 @@ class Monitor:
             ):
                 # Once more, now that the application has had its say in how structlog is configured.
                 watch = watching_logs() if self._pipeline.settings.capture_logs else nullcontext()
-                with watch, _on_termination(self._control.panel.close):
+                with watch, _on_termination(self._control.close):
                     yield state
 
         app.router.lifespan_context = lifespan

@@ -49,11 +49,8 @@ def query_router(pipeline: Pipeline, more: Statistics) -> APIRouter:
         ] = None,
         limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 100,
     ) -> Response:
-        try:
-            passes = Filter.parse(filter)
-        except FilterError as error:
-            raise HTTPException(400, f"filter: {error}, at character {error.position + 1}") from None
-        search = _newest(bus, passes, limit) if after is None else _after(bus, passes, after, limit)
+        passes = read_filter(filter)
+        search = newest(bus, passes, limit) if after is None else _after(bus, passes, after, limit)
         found, missed, cursor = await search
         shown = [view(event.open(), bus.boot, Summary) for event in found]
         return JSON({"events": shown, "missed": missed, "next": cursor})
@@ -104,7 +101,9 @@ def query_router(pipeline: Pipeline, more: Statistics) -> APIRouter:
         # Here, because what no route takes goes on to Gradio, whose answers are of another kind.
         if request.method in _OTHERS:
             raise HTTPException(405, f"/api/{rest} is for reading: GET", {"allow": "GET"})
-        known = "/api/events, /api/events/{id}, /api/in-flight, /api/errors, /api/routes and /api/stats"
+        known = (
+            "/api/events, /api/events/stream, /api/events/{id}, /api/in-flight, /api/errors, /api/routes and /api/stats"
+        )
         raise HTTPException(404, f"there is no /api/{rest}; there are {known}")
 
     @router.get("/livez", summary="The event loop turns")
@@ -121,6 +120,17 @@ def query_router(pipeline: Pipeline, more: Statistics) -> APIRouter:
     return router
 
 
+def read_filter(text: str) -> Filter:
+    """Return the filter of a request.
+
+    :raises HTTPException: 400, saying where it goes wrong
+    """
+    try:
+        return Filter.parse(text)
+    except FilterError as error:
+        raise HTTPException(400, f"filter: {error}, at character {error.position + 1}") from None
+
+
 async def _after(bus: EventBus, passes: Filter, after: int, limit: int) -> tuple[list[Event], int, int]:
     """Read on from a cursor. One from another life of the bus is ahead of it: then everything is new."""
     batch = bus.ring.since(after if after <= bus.ring.last else 0, sealed=True)
@@ -133,7 +143,8 @@ async def _after(bus: EventBus, passes: Filter, after: int, limit: int) -> tuple
     return found, batch.missed, batch.next
 
 
-async def _newest(bus: EventBus, passes: Filter, limit: int) -> tuple[list[Event], int, int]:
+async def newest(bus: EventBus, passes: Filter, limit: int) -> tuple[list[Event], int, int]:
+    """Return the newest `limit` events that pass, none missed, and the number of the newest of all. Safe to cancel."""
     batch = bus.ring.since(bus.ring.first - 1, sealed=True)
     found: list[Event] = []
     async for event in _taking_turns(reversed(batch.events)):

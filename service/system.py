@@ -7,7 +7,8 @@ import sys
 import time
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
 from typing import Any, Final
 
 from reqscope.bus import SinkRunner
@@ -53,11 +54,13 @@ def _peak_memory() -> int:
 
 @cache
 def _versions() -> dict[str, str]:
-    return {"python": platform.python_version(), **{package: _version(package) for package in _PACKAGES}}
+    return {"python": platform.python_version(), **{package: version(package) for package in _PACKAGES}}
 
 
-def _version(package: str) -> str:
+@cache
+def version(package: str) -> str:
+    """Return the version of an installed package, or say that there is none."""
     try:
-        return version(package)
+        return installed_version(package)
     except PackageNotFoundError:
         return "not installed as a package"
