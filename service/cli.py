@@ -8,6 +8,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from pydantic import ValidationError
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -109,6 +110,56 @@ def demo(
     from .demo import customers, shop_app
 
     _launch(settings, shop_app, ingest=True, background=customers)
+
+
+@app.command(
+    epilog="""
+Examples: `reqscope tail -f`, `reqscope tail 'status:5xx dur>250ms' -n 50 -f`, `reqscope tail -f --json | jq .duration`
+
+Exit status: 0 when all was shown, or the reader of a pipe went away; 1 when there is no server, or it refuses; 2 when
+a flag or the filter is wrong; 130 after Ctrl-C.
+"""
+)
+def tail(
+    filter: Annotated[  # noqa: A002 - the argument's public name
+        str,
+        typer.Argument(
+            metavar="FILTER",
+            help="Which events, in the language of the panel: all without it. Behind `--` if a minus begins it.",
+        ),
+    ] = "",
+    lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="Begin with so many of the newest.")] = 10,
+    follow: Annotated[
+        bool, typer.Option("-f", "--follow", help="Go on as events come, over lost connections and restarts too.")
+    ] = False,
+    url: Annotated[str, typer.Option(envvar="REQSCOPE_URL", help="Where the panel is.")] = "http://127.0.0.1:7860",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Lines of JSON, as the log has them: the default in a pipe or a file.")
+    ] = False,
+    as_logfmt: Annotated[bool, typer.Option("--logfmt", help="Lines of key=value pairs.")] = False,
+    as_pretty: Annotated[bool, typer.Option("--pretty", help="Lines to look at: the default in a terminal.")] = False,
+    token: Annotated[
+        str, typer.Option(envvar="REQSCOPE_TOKEN", help="Sent as `Authorization: Bearer …`.", show_envvar=True)
+    ] = "",
+) -> None:
+    """Print the requests that a running Reqscope sees. Notices, such as of a gap, go to standard error."""
+    from .renderers import Style, choose_renderer
+    from .tail import Source, TailError
+    from .tail import tail as run_tail
+
+    wanted: dict[Style, bool] = {"json": as_json, "logfmt": as_logfmt, "pretty": as_pretty}
+    styles = [style for style, chosen in wanted.items() if chosen]
+    if len(styles) > 1:
+        _fail(f"--{styles[0]} and --{styles[1]} say different things; pass one of them", status=2)
+    _check_filter(filter)
+    try:
+        source = Source(url, filter, lines, follow, token)
+    except TailError as error:
+        _fail(str(error), status=2)
+    try:
+        run_tail(source, choose_renderer(styles[0] if styles else None), _notice)
+    except TailError as error:
+        _fail(str(error))
 
 
 @app.command()
@@ -229,6 +280,22 @@ def _supervise(directory: Path) -> NoReturn:
     command = [sys.argv[0], *(argument for argument in sys.argv[1:] if argument != "--reload")]
     run_process(directory, target=" ".join(map(repr, command)), target_type="command", sigint_timeout=5)
     sys.exit(0)
+
+
+def _check_filter(text: str) -> None:
+    from reqscope.bus import Filter, FilterError
+    from reqscope.bus.visible import visible
+
+    try:
+        Filter.parse(text)
+    except FilterError as error:
+        before = visible(text[: error.position])
+        line = before + visible(text[error.position :])
+        _fail(f"{error}\n  {line}\n  {' ' * cell_len(before)}^", status=2)
+
+
+def _notice(text: str) -> None:
+    err.print(f"[dim]reqscope: {escape(text)}[/]", soft_wrap=True)
 
 
 def _shown(value: object) -> str:

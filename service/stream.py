@@ -214,7 +214,7 @@ class EventStream(Response):
         return None
 
     def _hello(self) -> bytes:
-        hello = b"retry: %d\n\n" % _RETRY
+        hello = b"retry: %d\n" % _RETRY
         if self._restarted:
             return hello + self._gap(self._cursor, self._cursor, restarted=True)
         return hello + self._alive(self._cursor)

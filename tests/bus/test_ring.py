@@ -298,3 +298,30 @@ def test_extending_is_appending_one_after_the_other(capacity: int, max_bytes: in
             event.time for event in appended.since(start).events
         ]
         assert [event.seq for event in extended.since(start).events] == list(range(start + 1, extended.last + 1))
+
+
+@pytest.mark.parametrize(("max_bytes", "count"), [(1, 1), (100, 1), (250, 2), (300, 3), (10_000, 5)])
+def test_a_batch_has_events_of_so_many_bytes_and_one_in_any_case(max_bytes: int, count: int) -> None:
+    ring = RingBuffer(10)
+    for _ in range(5):
+        ring.append(Event(time=0, size=100))
+
+    batch = ring.since(0, max_bytes=max_bytes)
+
+    assert [event.seq for event in batch.events] == [*range(1, count + 1)]
+    assert (batch.missed, batch.next) == (0, count)
+
+
+def test_batches_of_few_bytes_go_round_the_ring_without_holes() -> None:
+    ring = RingBuffer(7)
+    for number in range(30):
+        ring.append(Event(time=0, size=1 + number % 5))
+    cursor, seen, missed = 0, list[int](), 0
+
+    while cursor < ring.last:
+        batch = ring.since(cursor, 3, max_bytes=6)
+        assert sum(event.size for event in batch.events) <= 6
+        seen += [event.seq for event in batch.events]
+        cursor, missed = batch.next, missed + batch.missed
+
+    assert (seen, missed) == ([*range(24, 31)], 23)

@@ -328,3 +328,22 @@ async def test_a_reader_that_lingers_is_not_lapped_by_a_burst() -> None:
             with anyio.fail_after(5):
                 batch = await reader.receive()
             assert (len(batch.events), batch.missed) == (50, 0)
+
+
+@pytest.mark.anyio
+async def test_what_a_batch_had_no_room_for_comes_without_lingering() -> None:
+    bus = EventBus()
+    publish(bus, 5)
+    with anyio.fail_after(5):
+        async with bus.subscribe(after=0, linger=3600, limit=2) as reader:
+            assert [numbers(await reader.receive()) for _ in range(3)] == [[1, 2], [3, 4], [5]]
+
+
+@pytest.mark.anyio
+async def test_batches_may_be_limited_by_bytes() -> None:
+    bus = EventBus()
+    for _ in range(5):
+        bus.publish(Event(time=0, size=100))
+
+    async with bus.subscribe(after=0, max_bytes=250) as reader:
+        assert [numbers(await reader.receive()) for _ in range(3)] == [[1, 2], [3, 4], [5]]
