@@ -133,7 +133,7 @@ class _Tail:
         if status in _WANTS_SIGN_IN:
             raise TailError(f"{url} asks who you are (it answers {status}); pass --token, or set REQSCOPE_TOKEN")
         response.read()
-        raise TailError(_refusal(url, response))
+        raise TailError(_refusal(url, response.status_code, response.content))
 
     def _found(self) -> None:
         if self._lost:
@@ -182,11 +182,16 @@ def _nobody(url: str, dropped: _Dropped) -> str:
     )
 
 
-def _refusal(url: str, response: httpx.Response) -> str:
+def _refusal(url: str, status: int, body: bytes) -> str:
     try:
-        detail = msgspec.json.decode(response.content, type=dict[str, Any])["detail"]
+        detail = msgspec.json.decode(body, type=dict[str, Any])["detail"]
     except (msgspec.DecodeError, KeyError):
-        return f"{url} is no panel of Reqscope's (it answers {response.status_code}); name another with --url"
+        detail = None
+    if status == 404 or detail is None:
+        return (
+            f"there is no panel at {url} (it answers {status}).\n"
+            "Its port is not that of the API, and it may be below a path, as in http://127.0.0.1:8000/reqscope."
+        )
     return f"{url} refuses: {visible(str(detail))}"
 
 

@@ -1,6 +1,8 @@
 """A hundred and more secrets, sent to a real application, and looked for wherever captured text comes out."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
@@ -139,12 +141,26 @@ def everything(server: Server) -> dict[str, str]:
                 break
             after = answer.json()["next"]
         wait_until(lambda: events[-1] in server.log.read_text(), "the last line in the log")
-        outputs = {name: client.get(f"/api/{name}").text for name in ("errors", "stats", "in-flight")}
+        outputs = {name: client.get(f"/api/{name}").text for name in ("errors", "stats", "in-flight", "routes")}
+        outputs["metrics"] = client.get("/metrics").text
+        outputs["stream"] = client.get(
+            "/api/events/stream", params={"backfill": len(events), "follow": "false"}, timeout=4 * DEADLINE
+        ).text
+        assert events[-1] in outputs["stream"]
+        outputs |= {f"tail --{style}": tail(server, style, len(events)) for style in ("json", "logfmt", "pretty")}
         outputs["events"] = "".join(listed)
         outputs["details"] = "".join(client.get(f"/api/events/{event}").text for event in events)
         outputs["log"] = server.log.read_text()
         outputs["stderr"] = "".join(server.output)
         return outputs
+
+
+def tail(server: Server, style: str, lines: int) -> str:
+    """Return what `reqscope tail` prints."""
+    command = [sys.executable, "-m", "reqscope.service", "tail", f"--{style}", "-n", str(lines), "--url", server.panel]
+    done = subprocess.run(command, capture_output=True, check=True, timeout=4 * DEADLINE)
+    assert done.stdout.count(b"\n") == lines
+    return (done.stdout + done.stderr).decode()
 
 
 def test_no_canary_that_goes_through_a_watched_application_comes_out(watched: Server, open_page: OpenPage) -> None:
@@ -218,7 +234,13 @@ def test_no_canary_that_is_posted_to_be_kept_comes_out(collector: Server) -> Non
         for canary, exchange in exchanges():
             headers = {"content-type": exchange.content_type.decode()} if exchange.content_type else {}
             client.post("/log", content=exchange.body or exchange.text or canary.field, headers=headers)
-            record = {canary.field: canary.text, "url.path": exchange.path, "error.type": exchange.text or None}
+            record = {
+                canary.field: canary.text,
+                "url.path": exchange.path,
+                "http.route": exchange.path,
+                "duration": 0.1,
+                "error.type": exchange.text or None,
+            }
             assert client.post("/events", content=json.dumps(record)).json()["accepted"] == 1
 
     outputs = everything(collector)

@@ -236,6 +236,18 @@ class TestEvents:
         assert [json.loads(event.body) for event in events] == [{"n": 1}, {"n": 2}]
         assert {(event.kind, event.client) for event in events} == {("record", "127.0.0.1")}
 
+    async def test_a_secret_in_a_route_is_masked_before_anybody_counts_it(
+        self, site: Site, plane: ASGIApp, bus: EventBus
+    ) -> None:
+        token = "ghp_" + "a1B2c3D4" * 4 + "e5F6"
+        records = b"".join(b'{"http.route":"/reset/%s/{id}"}\n' % token.encode() for _ in range(3))
+        async with site.client(plane) as client:
+            await client.post("/events", content=records, headers=NDJSON)
+        await published(bus, 3)
+
+        routes = {event.route for event in bus.ring.since(0, sealed=True).events}
+        assert routes == {f"/reset/{MASK(token.encode()).decode()}/{{id}}"}
+
     async def test_one_object_may_be_laid_out_over_lines(self, site: Site, plane: ASGIApp, bus: EventBus) -> None:
         headers = {"content-type": "application/json; charset=utf-8"}
         async with site.client(plane) as client:
