@@ -148,7 +148,7 @@ def tail(
     from .tail import tail as run_tail
 
     wanted: dict[Style, bool] = {"json": as_json, "logfmt": as_logfmt, "pretty": as_pretty}
-    styles = [style for style, chosen in wanted.items() if chosen]
+    styles: list[Style] = [style for style, chosen in wanted.items() if chosen]
     if len(styles) > 1:
         _fail(f"--{styles[0]} and --{styles[1]} say different things; pass one of them", status=2)
     _check_filter(filter)

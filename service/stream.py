@@ -5,7 +5,7 @@ Each event is one message, whose data is the line that the log has and whose id 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import perf_counter
@@ -93,7 +93,7 @@ class Streams:
         return StreamStatistics(len(self._streams), self._delivered, self._missed)
 
     @contextmanager
-    def holding(self, stream: "EventStream", subscription: Subscription) -> Iterator[None]:
+    def holding(self, stream: "EventStream", subscription: Subscription) -> Generator[None]:
         """Count a stream as open for as long as the block lasts."""
         self._streams.add(stream)
         if self._closed:  # since the client was taken
@@ -192,7 +192,7 @@ class EventStream(Response):
         stream.cancel()
 
     async def _send_all(self, subscription: Subscription, send: Send) -> None:
-        text = self._hello()
+        text, sent = self._hello(), anyio.current_time()
         while True:
             if text:
                 await send({"type": "http.response.body", "body": text, "more_body": True})

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,7 +48,7 @@ def gather(stream: IO[bytes], into: list[str]) -> None:
 
 
 @contextmanager
-def tailing(server: Server | str, *arguments: str, **environment: str) -> Iterator[Tail]:
+def tailing(server: Server | str, *arguments: str, **environment: str) -> Generator[Tail]:
     """Run `reqscope tail` for as long as the block lasts, reading all that it prints."""
     url = server if isinstance(server, str) else server.panel
     process = subprocess.Popen(
@@ -90,9 +90,8 @@ def log(server: Server) -> Callable[[str], int]:
 def in_terminal(*arguments: str, **environment: str) -> str:
     """Return what a terminal would show."""
     ours, theirs = pty.openpty()
-    with subprocess.Popen(
-        [*TAIL, *arguments], stdout=theirs, stderr=subprocess.PIPE, env=ENVIRONMENT | environment
-    ) as it:
+    variables = ENVIRONMENT | environment
+    with subprocess.Popen([*TAIL, *arguments], stdout=theirs, stderr=subprocess.PIPE, env=variables) as process:
         os.close(theirs)
         shown = b""
         with contextlib.suppress(OSError):
