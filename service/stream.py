@@ -6,7 +6,7 @@ Each event is one message, whose data is the line that the log has and whose id 
 
 import re
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Annotated, Final
@@ -175,9 +175,10 @@ class EventStream(Response):
             tasks.start_soon(self._end_soon, tasks.cancel_scope)
             with self._streams.holding(self, subscription):
                 async with subscription:
-                    await self._send_all(subscription, send)
+                    with suppress(OSError):  # how some servers say that the client is gone
+                        await self._send_all(subscription, send)
             tasks.cancel_scope.cancel()
-        with anyio.move_on_after(_GOODBYE):
+        with anyio.move_on_after(_GOODBYE), suppress(OSError):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def end(self) -> None:

@@ -11,6 +11,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 from fastapi import FastAPI
 from httpx_sse import EventSource, ServerSentEvent
+from starlette.types import Message
 
 from reqscope.bus import Event, EventBus, Filter
 from reqscope.service.admin import answer_with_problems
@@ -332,6 +333,24 @@ class TestEnds:
         with anyio.fail_after(DEADLINE):
             await stream(scope_of(), anyio.sleep_forever, swallow)  # type: ignore[arg-type]
         assert len(streams) == 0
+
+    async def test_a_server_that_raises_when_the_client_is_gone_hears_of_no_failure(
+        self, bus: EventBus, streams: Streams
+    ) -> None:
+        sent: list[Message] = []
+
+        async def send(message: Message) -> None:
+            if len(sent) == 2:
+                raise BrokenPipeError
+            sent.append(message)
+
+        stream = EventStream(streams, Filter.parse(""), 0, restarted=False, follow=True)
+        publish(bus)
+        with anyio.fail_after(DEADLINE):
+            await stream(scope_of(), anyio.sleep_forever, send)  # type: ignore[arg-type]
+
+        assert len(sent) == 2
+        assert bus.statistics().readers == ()
 
     async def test_the_end_of_the_bus_is_the_end_of_the_stream(self, api: httpx.AsyncClient, bus: EventBus) -> None:
         async with streaming(api) as messages:
