@@ -19,7 +19,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
 from reqscope.bus import BusStatistics, SinkStatistics
 from reqscope.bus.failures import FailureStatistics
@@ -175,7 +175,7 @@ def metrics_router(
     """
     router = APIRouter()
 
-    @router.get("/metrics", summary="Numbers for Prometheus", response_class=Response)
+    @router.get("/metrics", summary="Numbers for Prometheus", response_class=PlainTextResponse)
     async def metrics(accept: Annotated[str, Header()] = "") -> Response:
         scrape = Scrape(
             pipeline.stats.durations(),

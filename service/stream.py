@@ -112,7 +112,12 @@ def stream_router(streams: Streams) -> APIRouter:
     router = APIRouter()
     bus = streams.bus
 
-    @router.get("/api/events/stream", summary="Events as they come, as Server-Sent Events", response_class=EventStream)
+    @router.get(
+        "/api/events/stream",
+        summary="Events as they come, as Server-Sent Events",
+        response_class=Response,
+        responses={200: {"content": {EventStream.media_type: {"schema": {"type": "string"}}}}},
+    )
     async def stream(
         filter: Annotated[str, Query(description="such as `status:5xx path:/api/*`", max_length=MAX_LENGTH)] = "",  # noqa: A002 - the parameter's public name
         after: Annotated[

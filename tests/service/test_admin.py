@@ -86,3 +86,10 @@ async def test_there_is_no_page_that_fetches_its_scripts_from_elsewhere(admin: h
 @pytest.mark.parametrize("path", ["/api/events", "/api/stats"])
 async def test_what_can_be_read_can_be_asked_for_without_its_body(admin: httpx.AsyncClient, path: str) -> None:
     assert (await admin.head(path)).status_code in (200, 405)
+
+
+async def test_what_can_be_read_is_described_in_openapi(admin: httpx.AsyncClient) -> None:
+    paths = (await admin.get("/openapi.json")).json()["paths"]
+
+    assert {"/api/events", "/api/events/stream", "/api/events/{event_id}", "/metrics"} <= paths.keys()
+    assert "text/event-stream" in paths["/api/events/stream"]["get"]["responses"]["200"]["content"]

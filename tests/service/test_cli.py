@@ -11,7 +11,7 @@ import pytest
 from reqscope.service import Settings
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-COMMANDS = ["serve", "run", "demo", "config"]
+COMMANDS = ["serve", "run", "demo", "tail", "config"]
 
 
 @pytest.fixture
