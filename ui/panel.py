@@ -15,10 +15,10 @@ import gradio as gr
 from fastapi import FastAPI
 
 from reqscope.bus import EventBus, Filter, FilterError, LoopLag, SinkRunner, Stats
-from reqscope.bus.commands import CannotCopyError, curl, httpie, httpx
+from reqscope.bus.commands import CLIENTS, CannotCopyError, command
 from reqscope.bus.encoding import encode
 from reqscope.bus.filter_completion import complete as completion
-from reqscope.bus.schema import Detail, header, view
+from reqscope.bus.schema import Detail, view
 
 from .frames import Frames, Health
 from .live import HEARTBEAT, LiveFeed
@@ -39,7 +39,6 @@ _SCRIPTS: Final = (
     "page.js",
 )
 _STYLES: Final = ("vendor/uPlot.min.css", "panel.css")
-COMMANDS: Final = {"curl": curl, "httpie": httpie, "httpx": httpx}
 
 _SLOTS: Final = 1_000
 """Pages that can be open at once. Gradio's default of 40 leaves the 41st waiting for ever, and each button too."""
@@ -209,13 +208,11 @@ class Panel:
 
     def _copy_as(self, what: dict[str, Any]) -> dict[str, Any]:
         """The event of that `id` as a command for that `kind` of client."""
-        event = self._bus.find(str(what.get("id")))
-        write = COMMANDS.get(str(what.get("kind")))
-        if event is None or write is None:
+        event, client = self._bus.find(str(what.get("id"))), str(what.get("kind"))
+        if event is None or client not in CLIENTS:
             return {"error": "The ring has evicted this event."}
-        host = header(event.request_headers, b"host")
         try:
-            return {"text": write(event, f"{event.scheme or 'http'}://{host}")}
+            return {"text": command(event, client)}
         except CannotCopyError as error:
             return {"error": f"It cannot be copied: {error}."}
 
