@@ -124,6 +124,8 @@ class Event(msgspec.Struct, kw_only=True, gc=False):
     messages_sent: int = 0
     close_code: int | None = None
     """Of a WebSocket that was accepted and is closed."""
+    replay_of: str = ""
+    """Id of the event whose request the monitor itself sent once more, maybe edited; empty for all others."""
     size: int = 0
     """Bytes counted against the ring's bound. A producer that knows it says so; otherwise the ring measures."""
     sealed: Sealed | None = None

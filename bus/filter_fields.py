@@ -178,6 +178,13 @@ FIELDS: Final[tuple[Field, ...]] = (
         "a time such as 2026-11-21T10:00:00Z",
         dash=False,
     ),
+    Text(
+        "replay",
+        "replay:*",
+        "event that it is a replay of; * for any replay",
+        attrgetter("replay_of"),
+        fold=False,
+    ),
     Number("seq", "seq:100..200", "number in the ring", attrgetter("seq"), count, "a number such as 1200"),
 )
 """All there are, but for those of headers, in the order in which helps show them."""

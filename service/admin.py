@@ -14,6 +14,8 @@ from .metrics import metrics_router
 from .pipeline import Pipeline
 from .problems import PROBLEM, problem
 from .query import Statistics, query_router
+from .replay import Replay
+from .replay_api import replay_router
 from .stream import Streams, stream_router
 from .system import system
 
@@ -26,9 +28,12 @@ class ControlPlane:
     :param capture: the statistics of what produces events here
     :param hosts: names it may be called by; without, any. A page elsewhere that had its own name point to
         this machine could read everything otherwise.
+    :param replay: the way back into the application, if there is one
     """
 
-    def __init__(self, pipeline: Pipeline, capture: Statistics, hosts: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, pipeline: Pipeline, capture: Statistics, hosts: tuple[str, ...] = (), replay: Replay | None = None
+    ) -> None:
         from reqscope.ui import Health, Panel  # here, and only here, do the planes and the panel meet
 
         def health() -> Health:
@@ -38,10 +43,17 @@ class ControlPlane:
         self._pipeline = pipeline
         self._streams = Streams(pipeline.bus)
         self.panel = Panel(
-            pipeline.bus, pipeline.stats, pipeline.sinks, pipeline.lag, health, lambda: system(pipeline, capture())
+            pipeline.bus,
+            pipeline.stats,
+            pipeline.sinks,
+            pipeline.lag,
+            health,
+            lambda: system(pipeline, capture()),
+            replay=replay is not None and bool(replay.rules),
         )
         self.app = FastAPI(title="Reqscope", docs_url=None, redoc_url=None)
         self.app.include_router(export_router(pipeline.bus))  # before the query API, which answers the rest
+        self.app.include_router(replay_router(replay))  # the same
         self.app.include_router(stream_router(self._streams))  # the same
         self.app.include_router(metrics_router(pipeline, capture, self._streams, lambda: self.panel.viewers))
         self.app.include_router(query_router(pipeline, self._more(capture)))

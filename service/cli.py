@@ -40,6 +40,15 @@ BodiesKept = Annotated[
     str | None,
     typer.Option("--bodies", metavar="off|errors|all", help="Bodies to keep: none, of failed requests, or all."),
 ]
+Replayed = Annotated[
+    str | None,
+    typer.Option(
+        "--replay",
+        metavar="RULES",
+        help="What may be sent to the application again from the panel: methods, paths for methods that are safe, or "
+        "both, such as 'GET,/items/*,POST /orders'.  [default: nothing]",
+    ),
+]
 Insecure = Annotated[
     bool | None,
     typer.Option("--insecure", help="Listen where others can reach it, although the panel asks nobody who they are."),
@@ -60,12 +69,16 @@ def serve(
 ) -> None:
     """Collect requests and records: `POST /log`, `POST /events`, and a panel that shows them."""
     settings = _settings(locals())
+    if settings.replay:
+        err.print("REQSCOPE_REPLAY has no effect here: a collector has no application to send requests to.")
     from .collector import fallback_app
 
-    _launch(settings, fallback_app, ingest=True)
+    _launch(settings, fallback_app, ingest=True, replays=False)
 
 
-@app.command(epilog="Example: `reqscope run shop.main:app --app-dir src`")
+@app.command(
+    epilog="Examples: `reqscope run shop.main:app --app-dir src`, `reqscope run shop:app --replay 'GET,POST /orders'`"
+)
 def run(
     target: Annotated[str, typer.Argument(metavar="MODULE:APP", help="The ASGI application, as for uvicorn.")],
     host: Host = None,
@@ -76,6 +89,7 @@ def run(
     log_file: LogFile = None,
     capacity: Capacity = None,
     bodies: BodiesKept = None,
+    replay: Replayed = None,
     insecure: Insecure = None,
     factory: Annotated[bool, typer.Option("--factory", help="APP is a function that returns the application.")] = False,
     app_dir: Annotated[Path, typer.Option(help="Where to look for MODULE.")] = Path(),
@@ -99,11 +113,15 @@ def demo(
     log_file: LogFile = None,
     capacity: Capacity = None,
     bodies: BodiesKept = None,
+    replay: Replayed = None,
     insecure: Insecure = None,
 ) -> None:
-    """Like `serve`, with a small shop and its customers. Keeps bodies, and logs nothing, unless told."""
+    """Like `serve`, with a small shop and its customers.
+
+    Keeps bodies, lets requests to the shop be replayed, and logs nothing, unless told.
+    """
     settings = _settings(locals())
-    quiet = {"log": "none", "bodies": "all"}
+    quiet = {"log": "none", "bodies": "all", "replay": ("*", "POST /orders")}
     settings = settings.model_copy(
         update={name: value for name, value in quiet.items() if name not in settings.model_fields_set}
     )
@@ -231,6 +249,7 @@ def _launch(
     make_app: Callable[[], Any],
     *,
     ingest: bool,
+    replays: bool = True,
     background: Callable[[str], Callable[[], Coroutine[object, object, None]]] | None = None,
 ) -> NoReturn:
     from .ports import PortError, listen
@@ -246,7 +265,14 @@ def _launch(
 
     try:
         launcher = standalone(
-            settings, application, api, panel, ingest=ingest, announce=_announcer(ingest), background=background
+            settings,
+            application,
+            api,
+            panel,
+            ingest=ingest,
+            replays=replays,
+            announce=_announcer(ingest),
+            background=background,
         )
     except OSError as error:
         _fail(f"cannot write to the log file {settings.log_file}: {error.strerror}; name another with --log-file")

@@ -12,7 +12,13 @@ from .ingest import DataPlane
 from .monitor import Monitor, wrap
 from .pipeline import Pipeline
 from .problems import PROBLEM, problem
+from .replay import Replay
 from .settings import Settings
+
+
+class _Collector(Monitor):
+    def _replay(self, path: str) -> Replay | None:
+        return None  # there is no application but the collector
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
@@ -23,7 +29,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     :raises OSError: the log file cannot be opened
     """
     app = fallback_app()
-    monitor = Monitor(app, settings=settings)
+    monitor = _Collector(app, settings=settings)
     # Outside the capture: within it, a record would be an event twice.
     wrap(app, lambda stack: DataPlane(stack, monitor.bus, monitor.redaction, monitor.faults))
     return app

@@ -25,6 +25,7 @@ from .redaction import Redaction
 from .routes import below_root
 from .sealed import Gate, SealedExchange, SealedRecord
 
+ROUTES: Final = ("/log", "/events")
 MAX_BODY: Final = 1 << 20
 MAX_BATCH: Final = 8 << 20
 _ECHO: Final = 1_000
@@ -60,7 +61,7 @@ class DataPlane:
         self._bus = bus
         self._gate = Gate(redaction or Redaction(), faults or Faults())
         self._record = SealedRecord(self._gate)
-        self._routes = {"/log": self._log, "/events": self._events}
+        self._routes = dict(zip(ROUTES, (self._log, self._events), strict=True))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = self._routes.get(below_root(scope)) if scope["type"] == "http" else None

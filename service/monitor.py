@@ -18,9 +18,12 @@ from reqscope.bus import EventBus
 from .admin import ControlPlane
 from .capture import CaptureMiddleware
 from .faults import Faults
+from .inprocess import InProcess
 from .loglines import watching_logs
 from .pipeline import Pipeline
 from .redaction import Redaction
+from .replay import Replay
+from .replay_rules import ReplayRules
 from .settings import Settings
 
 
@@ -47,7 +50,8 @@ class Monitor:
         path = path.rstrip("/")
         self._pipeline = Pipeline(_quiet(settings or Settings()))
         self._capture: CaptureMiddleware | None = None
-        self._control = ControlPlane(self._pipeline, self._capture_statistics)
+        self._inside = InProcess(app)
+        self._control = ControlPlane(self._pipeline, self._capture_statistics, replay=self._replay(path))
         wrap(app, lambda stack: self._watched(stack, path))
         app.router.routes.insert(0, Mount(path, _rooted(self._control.app), name="reqscope"))
         self._chain_lifespan(app)
@@ -66,6 +70,11 @@ class Monitor:
     def faults(self) -> Faults:
         """Where failures of the monitor's own are counted, for producers of your own."""
         return self._pipeline.faults
+
+    def _replay(self, path: str) -> Replay | None:
+        """The way back into the application, through all of its middleware and the capture around that."""
+        rules, marks = ReplayRules(self._pipeline.settings.replay), self._pipeline.marks
+        return Replay(self.bus, marks, rules, lambda: self._inside, "http://localhost", ignored=(path,))
 
     def _watched(self, stack: ASGIApp, path: str) -> CaptureMiddleware:
         self._capture = self._pipeline.capture(stack, [] if self._pipeline.settings.capture_panel else [path])
@@ -87,8 +96,9 @@ class Monitor:
             ):
                 # Once more, now that the application has had its say in how structlog is configured.
                 watch = watching_logs() if self._pipeline.settings.capture_logs else nullcontext()
-                with watch, _on_termination(self._control.close):
-                    yield state
+                async with self._inside.running(state):
+                    with watch, _on_termination(self._control.close):
+                        yield state
 
         app.router.lifespan_context = lifespan
 

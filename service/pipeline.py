@@ -14,6 +14,7 @@ from .capture import CaptureMiddleware
 from .faults import Faults
 from .loglines import watching_logs
 from .redaction import Redaction
+from .replay_marks import Marks
 from .sampling import Sampling
 from .settings import Settings
 
@@ -40,6 +41,7 @@ class Pipeline:
         self.lag = LoopLag(self.bus.in_flight.__len__)
         self.redaction = Redaction(settings.redact)
         self.faults = Faults()
+        self.marks = Marks()
         self.sinks: list[SinkRunner] = []
         """Those of the present run, or of the last."""
         for sink in self._new_sinks():  # now, so that a log that cannot be written is an error before anything runs
@@ -59,6 +61,7 @@ class Pipeline:
             sampling=self._sampling(),
             correlate=settings.correlate,
             echo=settings.echo_request_id,
+            marks=self.marks,
         )
 
     @asynccontextmanager

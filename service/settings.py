@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from .capture import Bodies
 from .redaction import SENSITIVE
+from .replay_rules import ReplayRules
 
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 LogTarget: TypeAlias = Literal["stdout", "file", "both", "none"]
@@ -77,15 +78,26 @@ class Settings(BaseSettings):
     )
     echo_request_id: bool = Field(default=False, description="Answer each request with its X-Request-ID.")
     capture_panel: bool = Field(default=False, description="Watch a mounted panel's own requests too.")
+    replay: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="What may be sent to the application again from the panel, comma-separated: methods, paths for "
+        "methods that are safe, or both, such as GET,/items/*,POST /orders. Nothing by default.",
+    )
     redact: Annotated[tuple[str, ...], NoDecode] = Field(
         default=SENSITIVE,
         description="Names whose values are masked wherever they stand, comma-separated. Empty masks nothing at all.",
     )
 
-    @field_validator("redact", mode="before")
+    @field_validator("redact", "replay", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
         return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+    @field_validator("replay")
+    @classmethod
+    def _check_rules(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        ReplayRules(value)
+        return value
 
     @field_validator("sample_routes", mode="before")
     @classmethod

@@ -5,13 +5,17 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+import httpx
 from starlette.types import ASGIApp
 
 from .admin import LOOPBACK_HOSTS, ControlPlane
 from .collector import data_plane
+from .ingest import ROUTES as INGEST_ROUTES
 from .launcher import Background, Launcher
 from .pipeline import Pipeline
 from .ports import url
+from .replay import Replay
+from .replay_rules import ReplayRules
 from .settings import Settings
 
 
@@ -22,12 +26,14 @@ def standalone(
     panel: socket.socket,
     *,
     ingest: bool,
+    replays: bool = True,
     announce: Callable[[str, str], None],
     background: Callable[[str], Background] | None = None,
 ) -> Launcher:
     """Return what serves `app` on one socket and the panel on the other.
 
     :param ingest: whether `POST /log` and `POST /events` stand in front of `app`
+    :param replays: whether `app` is one that requests can be sent to again
     :param announce: called with the API's and the panel's address once they answer
     :param background: given the API's address, returns what to run beside the servers
     :raises OSError: the log file cannot be opened
@@ -39,7 +45,8 @@ def standalone(
     else:
         data = capture = pipeline.capture(app)
     hosts = LOOPBACK_HOSTS if settings.is_loopback else ()
-    control = ControlPlane(pipeline, lambda: asdict(capture.statistics()), hosts)
+    replay = _replay(pipeline, url(api), INGEST_ROUTES if ingest else ()) if replays else None
+    control = ControlPlane(pipeline, lambda: asdict(capture.statistics()), hosts, replay)
     return Launcher(
         data,
         api,
@@ -49,4 +56,16 @@ def standalone(
         trusted_proxies=settings.trusted_proxies,
         background=[background(url(api))] if background else [],
         announce=lambda: announce(url(api), url(panel)),
+    )
+
+
+def _replay(pipeline: Pipeline, address: str, ignored: tuple[str, ...]) -> Replay:
+    """The way back into the application, at its own address."""
+
+    def transport() -> httpx.AsyncBaseTransport:
+        # It is plain HTTP within this machine: loading certificates would only hold up the event loop.
+        return httpx.AsyncHTTPTransport(verify=False, trust_env=False)
+
+    return Replay(
+        pipeline.bus, pipeline.marks, ReplayRules(pipeline.settings.replay), transport, address, ignored=ignored
     )

@@ -35,6 +35,8 @@ _SCRIPTS: Final = (
     "options.js",
     "suggest.js",
     "detail.js",
+    "compare.js",
+    "resend.js",
     "connection.js",
     "page.js",
 )
@@ -54,6 +56,7 @@ class Panel:
     :param lag: how late the event loop is
     :param health: what there is to say of what produces the events
     :param system: what there is to say of the process, its versions and its settings
+    :param replay: whether the page offers to send requests again, by `api/events/{id}/replay`
     """
 
     def __init__(
@@ -64,8 +67,11 @@ class Panel:
         lag: LoopLag | None = None,
         health: Callable[[], Health] = Health,
         system: System | None = None,
+        *,
+        replay: bool = False,
     ) -> None:
         self._bus = bus
+        self._replay = replay
         self._pages = Pages(bus, stats, system) if system is not None else Pages(bus, stats)
         self._frames = Frames(bus, stats, sinks, lag, health, self._pages)
         self._feed = LiveFeed(bus, self._frames)
@@ -136,6 +142,7 @@ class Panel:
                 head="".join(f"<script>{_asset(name)}</script>" for name in _SCRIPTS),
                 server_functions=[steer, detail, copy_as, complete],
                 heartbeat=HEARTBEAT,
+                replay=self._replay,
             )
             listener: dict[str, Any] = {
                 "fn": self._stream,

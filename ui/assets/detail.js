@@ -15,14 +15,17 @@
   const COMMANDS = [["curl", "cURL"], ["httpie", "HTTPie"], ["httpx", "httpx"]];
 
   class Detail {
-    // `fetchEvent` and `copyAs` ask the server, `onOpen` and `onClose` are told, `onFilter` goes to what is related.
-    constructor(box, { fetchEvent, copyAs, onOpen, onClose, onFilter }) {
+    // `fetchEvent` and `copyAs` ask the server, `onOpen` and `onClose` are told, `onFilter` goes to what is related,
+    // and `replay`, where requests can be sent again, is what `Resend` needs for that.
+    constructor(box, { fetchEvent, copyAs, onOpen, onClose, onFilter, replay }) {
       Object.assign(this, { box, fetchEvent, copyAs, onOpen, onClose, onFilter });
+      this.resend = replay ? new window.reqscope.Resend(replay, (sent) => this.open(sent, true)) : null;
       this.wanted = null;
       this.tab = "Overview"; // the tab that was chosen last stays chosen for the next event
     }
     get isOpen() { return !this.box.hidden; }
-    async open(id) {
+    // `compared`: a replay beside what it is a replay of.
+    async open(id, compared = false) {
       this.wanted = id;
       let text;
       try { text = await this.fetchEvent(id); } catch { text = undefined; }
@@ -33,11 +36,13 @@
       else if (text === null) this.say(id, "The ring has evicted this event. Raise the capacity to keep more.");
       else this.show(JSON.parse(text));
       this.box.scrollTop = 0;
+      if (text && compared) await this.compare(JSON.parse(text));
     }
     close() { if (this.isOpen) { this.wanted = null; this.box.hidden = true; this.onClose(); } }
     header(title) {
       const header = make("header"), close = button("Close", () => this.close());
       close.title = "Esc";
+      this.box.classList.remove("rq-wide");
       header.append(make("h2", title), close);
       return header;
     }
@@ -47,7 +52,21 @@
       const tabs = [["Overview", this.overview(event)], ["Request", this.request(event)], ["Response", this.response(event)]];
       if (event.logs?.length) tabs.push([`Logs ${event.logs.length}`, [this.lines(event.logs)]]);
       tabs.push(["Related", this.related(event)], ["Raw", [make("pre", pretty(JSON.stringify(event)))]]);
-      this.box.replaceChildren(this.header(title), this.actions(event), ...this.tabs(tabs));
+      this.parts = make("div");
+      this.parts.append(...this.tabs(tabs));
+      this.box.replaceChildren(this.header(title), this.actions(event), this.parts);
+    }
+    // What stands in the place of the tabs, until the event is shown anew.
+    instead(wide, ...elements) {
+      this.box.classList.toggle("rq-wide", wide);
+      this.parts.replaceChildren(...elements);
+    }
+    async compare(event) {
+      const text = await this.fetchEvent(event.replay_of).catch(() => undefined);
+      if (this.wanted !== event.id) return;
+      const gone = text === undefined ? "It could not be fetched: the connection is down." : "The ring has evicted the original.";
+      const back = button("Back to the replay", () => this.open(event.id));
+      this.instead(Boolean(text), back, ...(text ? window.reqscope.compare(JSON.parse(text), event) : [make("p", gone)]));
     }
     tabs(tabs) {
       const list = make("div", undefined, "rq-tabs"), panels = [];
@@ -84,7 +103,14 @@
           said.textContent = answer?.text ? await copied(answer.text) : answer?.error ?? "It could not be copied: the connection is down.";
         }));
       }
-      row.append(button("Link", async () => { said.textContent = await copied(location.href); }), said);
+      row.append(button("Link", async () => { said.textContent = await copied(location.href); }));
+      if (this.resend && event.event === "request") row.append(...this.resend.buttons(event, {
+        say: (sentence) => { said.textContent = sentence; },
+        show: (form) => this.instead(false, form),
+        back: () => this.show(event),
+      }));
+      if (event.replay_of) row.append(button("Original", () => this.open(event.replay_of)), button("Compare", () => this.compare(event)));
+      row.append(said);
       return row;
     }
     overview(event) {
@@ -93,7 +119,7 @@
       const parts = [this.table([
         ["Status", event["http.response.status_code"] ?? "none"], ["Error", event["error.type"]], ["Time", event.timestamp], ["Route", event["http.route"]],
         ["Query", event["url.query"]], ["Client", event["client.address"]], ["Host", event["server.address"]], ["HTTP", event["network.protocol.version"]],
-        ["Request id", event.request_id], ["Trace", event.trace_id], ["Parent span", event.span_id], ["Event", event.id],
+        ["Request id", event.request_id], ["Trace", event.trace_id], ["Parent span", event.span_id], ["Event", event.id], ["Replay of", event.replay_of],
       ])];
       parts.push(make("h3", "Time in the application"), this.table([
         ["First byte", ms(event.ttfb)], [event.event === "websocket" ? "Closed" : "Last byte", ms(event.duration)], ["Returned", ms(event.app_duration)],
@@ -125,6 +151,8 @@
         ["the same route", event["http.route"] && term("route", event["http.route"])],
         ["the same path", event["url.path"] && term("path", event["url.path"])],
         ["the same error", event["error.type"] && term("error", event["error.type"])],
+        ["its replays", this.resend && event.event === "request" && term("replay", event.id)],
+        ["all replays of the same request", event.replay_of && term("replay", event.replay_of)],
       ];
       const list = make("ul", undefined, "rq-related");
       for (const [what, filter] of same) {
@@ -189,5 +217,5 @@
     return out;
   }
 
-  window.reqscope.Detail = Detail;
+  Object.assign(window.reqscope, { Detail, make, button, pretty });
 })();

@@ -16,7 +16,7 @@
       this.detail = new Detail(this.at("detail"), {
         fetchEvent: (id) => server.detail(id), copyAs: (id, kind) => server.copy_as({ id, kind }),
         onOpen: (id) => this.mark("event", id), onClose: () => { this.mark("event", ""); this.table.deselect(); },
-        onFilter: (text) => this.narrow(text),
+        onFilter: (text) => this.narrow(text), replay: props.replay && replayOf,
       });
       this.options = new Options(this.root, this.at("options"), this.at("option-box"), {
         onFilter: (text) => { this.turn("live"); this.setFilter(text); }, current: () => this.at("filter").value.trim(),
@@ -192,13 +192,21 @@
         if (target === this.at("filter")) { event.preventDefault(); target.blur(); } // browsers would clear what is typed
         return;
       }
-      if (target.closest("input, textarea, [contenteditable]")) return;
+      if (target.closest("input, textarea, select, [contenteditable]")) return;
       if (event.key === " " && target.closest("button")) return; // presses that
       const act = { " ": () => this.pause(!this.paused), j: () => this.table.move(1), k: () => this.table.move(-1), "/": () => this.at("filter").focus(), "?": () => this.help() }[event.key];
       if (act) { event.preventDefault(); act(); }
     }
   }
 
+  // Asks for a request as a form, or sends it again with `edits`; what is wrong is in the answer's `error`.
+  async function replayOf(id, edits) {
+    const post = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(edits) };
+    try {
+      const answer = await fetch(`api/events/${encodeURIComponent(id)}/replay`, edits && post), content = await answer.json();
+      return answer.ok ? content : { error: content.detail };
+    } catch { return { error: "the connection is down" }; }
+  }
   function gapText(frame) {
     if (frame.missed) return `${count.format(frame.missed + frame.hidden)} requests passed too fast to be kept here`;
     return frame.hidden ? `${count.format(frame.hidden)} more requests, too fast to be shown one by one` : null;
