@@ -3,7 +3,7 @@
   "use strict";
   const { make, pretty, formatDuration, formatSize } = window.reqscope;
   const LINES = 400; // lines of each body that are matched with one another; a longer one is compared line by line
-  const OWN = "x-reqscope-replay";
+  const NOT_COMPARED = ["x-reqscope-replay", "connection"]; // one is the replay's mark, the other is between a client and a server
 
   // `before` and `after` are events as their detail has them. Returns elements.
   function compare(before, after) {
@@ -11,15 +11,15 @@
     const both = (name, read) => [name, read(before), read(after)];
     const answer = [
       both("Status", (event) => String(event["http.response.status_code"] ?? "none")), both("Error", (event) => event["error.type"] ?? "none"),
-      both("First byte", (event) => ms(event.ttfb)), both("Last byte", (event) => ms(event.duration)), both("Returned", (event) => ms(event.app_duration)),
       both("Body size", (event) => formatSize(event["http.response.body.size"] ?? 0)),
+      ...[["First byte", "ttfb"], ["Last byte", "duration"], ["Returned", "app_duration"]].map(([name, clock]) => [...both(name, (event) => ms(event[clock])), true]),
     ];
     const request = [
       both("Method", (event) => event["http.request.method"] ?? ""), both("Path", (event) => event["url.path"] ?? ""), both("Query", (event) => event["url.query"] ?? ""),
       ...headers(before["http.request.headers"], after["http.request.headers"]),
     ];
     return [
-      part("Answer", table(answer.slice(0, 2), true), table(answer.slice(2), false)),
+      part("Answer", table(answer)),
       part("Request", ...folded(request)),
       part("Response headers", ...folded(headers(before["http.response.headers"], after["http.response.headers"]))),
       part("Request body", ...bodies("http.request.body", before, after)),
@@ -32,14 +32,14 @@
     section.append(make("h3", title), ...elements);
     return section;
   }
-  // Rows of a name and two values, headed by which is which.
-  function table(rows, marked = true) {
+  // Rows of a name and two values, headed by which is which. `never` the same, as clocks are, is no difference.
+  function table(rows) {
     const table = make("table"), head = table.createTHead().insertRow(), body = table.createTBody();
     for (const text of ["", "Original", "Replay"]) { const cell = head.appendChild(make("th", text)); cell.scope = "col"; }
-    for (const [name, one, other] of rows) {
-      const row = body.insertRow(), title = row.appendChild(make("th", name)), differs = marked && one !== other;
+    for (const [name, one, other, never] of rows) {
+      const row = body.insertRow(), title = row.appendChild(make("th", name));
       title.scope = "row";
-      if (differs) { row.className = "rq-differs"; title.append(" ", label("≠", "differs")); }
+      if (one !== other && !never) { row.className = "rq-differs"; title.append(" ", label("≠", "differs")); }
       row.append(make("td", one ?? "–"), make("td", other ?? "–"));
     }
     return table;
@@ -61,7 +61,7 @@
   }
   // Headers by name; those that come more than once, one after another.
   function headers(before = [], after = []) {
-    const names = [...new Set([...before, ...after].map(([name]) => name.toLowerCase()))].filter((name) => name !== OWN);
+    const names = [...new Set([...before, ...after].map(([name]) => name.toLowerCase()))].filter((name) => !NOT_COMPARED.includes(name));
     const value = (pairs, name) => pairs.filter(([each]) => each.toLowerCase() === name).map(([, each]) => each).join("\n") || undefined;
     return names.map((name) => [name, value(before, name), value(after, name)]);
   }

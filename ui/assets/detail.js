@@ -38,7 +38,7 @@
       this.box.scrollTop = 0;
       if (text && compared) await this.compare(JSON.parse(text));
     }
-    close() { if (this.isOpen) { this.wanted = null; this.box.hidden = true; this.onClose(); } }
+    close() { if (this.isOpen) { this.wanted = null; this.box.hidden = true; this.box.classList.remove("rq-wide"); this.onClose(); } }
     header(title) {
       const header = make("header"), close = button("Close", () => this.close());
       close.title = "Esc";
@@ -65,7 +65,8 @@
       const text = await this.fetchEvent(event.replay_of).catch(() => undefined);
       if (this.wanted !== event.id) return;
       const gone = text === undefined ? "It could not be fetched: the connection is down." : "The ring has evicted the original.";
-      const back = button("Back to the replay", () => this.open(event.id));
+      const back = make("div", undefined, "rq-choose");
+      back.append(make("b", "The original and the replay, side by side"), button("Back to the replay", () => this.open(event.id)));
       this.instead(Boolean(text), back, ...(text ? window.reqscope.compare(JSON.parse(text), event) : [make("p", gone)]));
     }
     tabs(tabs) {

@@ -15,7 +15,7 @@
       this.running = new Running(this.at("running"));
       this.detail = new Detail(this.at("detail"), {
         fetchEvent: (id) => server.detail(id), copyAs: (id, kind) => server.copy_as({ id, kind }),
-        onOpen: (id) => this.mark("event", id), onClose: () => { this.mark("event", ""); this.table.deselect(); },
+        onOpen: (id) => { this.mark("event", id); this.table.select(Number(id.slice(id.lastIndexOf("-") + 1))); }, onClose: () => { this.mark("event", ""); this.table.deselect(); },
         onFilter: (text) => this.narrow(text), replay: props.replay && replayOf,
       });
       this.options = new Options(this.root, this.at("options"), this.at("option-box"), {
