@@ -129,6 +129,8 @@ class Exchange(msgspec.Struct, eq=False):
             event.app = perf_counter() - self.clock
             if error is not None or self.lines is not None:
                 self.amend(event, error)
+            if self.mark is not None:
+                self.mark.ended.set()
         except Exception as fault:
             self.capture.faults.record("end", fault)
             self.undo()

@@ -19,6 +19,9 @@ from .routes import below_root
 TIMEOUT: Final = 30.0
 """Seconds for a whole response. Who wants to wait longer sees the request in the panel."""
 
+_SETTLE: Final = 0.5
+"""Seconds for an application that has answered to return, or to raise what the event is to tell of."""
+
 NO_APPLICATION: Final = "there is no application to send it to: this is a collector"
 
 Scope = Mapping[str, Any]
@@ -105,6 +108,9 @@ class Replay:
             started = perf_counter()
             status = await self._exchange(request, scope)
             seconds = perf_counter() - started
+            if mark.event is not None:
+                with anyio.move_on_after(_SETTLE):
+                    await mark.ended.wait()
         return Replayed(None if mark.event is None else self._bus.event_id(mark.event), status, seconds)
 
     def check(self, method: str, target: str, scope: Scope) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from typing import Final
 
+import anyio
+
 from reqscope.bus import Event
 
 HEADER: Final = "X-Reqscope-Replay"
@@ -18,12 +20,14 @@ class Mark:
 
     :ivar original: id of the event that it repeats
     :ivar event: what capture made of it, once that is published
+    :ivar ended: set when the application returned, or raised, and the event says so
     """
 
     def __init__(self, original: str) -> None:
         self.original = original
         self.value = f"{original} {secrets.token_urlsafe(16)}"
         self.event: Event | None = None
+        self.ended = anyio.Event()
 
 
 class Marks:

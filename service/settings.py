@@ -80,8 +80,7 @@ class Settings(BaseSettings):
     capture_panel: bool = Field(default=False, description="Watch a mounted panel's own requests too.")
     replay: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
-        description="What may be sent to the application again from the panel, comma-separated: methods, paths for "
-        "methods that are safe, or both, such as GET,/items/*,POST /orders. Nothing by default.",
+        description="What may be replayed from the panel: methods, paths for safe methods, or both: GET,POST /orders.",
     )
     redact: Annotated[tuple[str, ...], NoDecode] = Field(
         default=SENSITIVE,

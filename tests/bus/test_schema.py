@@ -32,6 +32,7 @@ FULL = Event(
     total=0.5,
     app=0.75,
     error="client_disconnected",
+    replay_of="cafe-3",
 )
 
 SUMMARY = {
@@ -56,6 +57,7 @@ SUMMARY = {
     "duration": 0.5,
     "app_duration": 0.75,
     "error.type": "client_disconnected",
+    "replay_of": "cafe-3",
 }
 ENTRY = SUMMARY | {"body": '{"total":3}'}
 DETAIL = ENTRY | {

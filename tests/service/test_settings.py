@@ -29,6 +29,7 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "capture_logs": ("0", False),
     "echo_request_id": ("yes", True),
     "capture_panel": ("true", True),
+    "replay": ("GET, /items/* ,POST /orders", ("GET", "/items/*", "POST /orders")),
     "redact": ("x-tenant, Authorization ,", ("x-tenant", "Authorization")),
 }
 """For each setting a text that is not its default, and the value that this means."""
