@@ -45,7 +45,9 @@ class Host:
     bus: EventBus
     app: httpx.AsyncClient
     panel: httpx.AsyncClient
-    got: list[Got] = field(default_factory=list[Got])
+    got: list[Got]
+    gate: anyio.Event = field(default_factory=anyio.Event)
+    """Until this is set, `/waits` does not answer."""
 
     async def captured(self, method: str = "GET", path: str = "/items/1", **options: Any) -> str:
         """Send a request, and return the id of its event."""
@@ -101,7 +103,7 @@ def shop(got: list[Got], gate: anyio.Event) -> FastAPI:
 
     @app.get("/elsewhere")
     async def elsewhere() -> RedirectResponse:
-        return RedirectResponse("http://192.0.2.1/", 302, {"set-cookie": "a=b"})
+        return RedirectResponse("http://192.0.2.1/", 302)
 
     @app.get("/fails")
     async def fails() -> None:
@@ -137,7 +139,7 @@ async def standalone(rules: tuple[str, ...] = RULES, patience: float = 30, **mor
             client(url) as app,
             client(panel) as http,
         ):
-            yield Host(pipeline.bus, app, http, got)
+            yield Host(pipeline.bus, app, http, got, gate)
             gate.set()
 
 
@@ -149,7 +151,7 @@ async def mounted(rules: tuple[str, ...] = RULES, **more: Any) -> AsyncGenerator
     app = shop(got, gate)
     monitor = Monitor(app, settings=settings(rules, **more))
     async with serving(app, lifespan="on") as url, client(url) as http, client(f"{url}/reqscope/") as panel:
-        yield Host(monitor.bus, http, panel, got)
+        yield Host(monitor.bus, http, panel, got, gate)
         gate.set()
 
 
@@ -396,6 +398,7 @@ async def test_an_application_that_does_not_answer_is_given_up_and_told_so() -> 
         answer = await host.replay(event)
 
         assert (answer.status_code, "within 0.2 s" in answer.json()["detail"]) == (504, True)
+        host.gate.set()
         await until(lambda: host.bus.ring.last == 2, "the request that was given up")
         (given_up,) = [each for each in host.bus.ring.since(0).events if each.replay_of]
         assert (given_up.status, given_up.replay_of) == (499, event)
