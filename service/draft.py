@@ -141,6 +141,8 @@ def outgoing(captured: Draft, edited: Edited) -> Outgoing:
     for name, value in request.headers:
         if not _VALUE.fullmatch(value):
             raise DraftError(f"the header {name.decode()} holds characters that HTTP does not carry")
+    if [name for name, _ in request.headers].count(b"host") > 1:
+        raise DraftError("a request has one header host")
     if not _TARGET.fullmatch(request.target):
         raise DraftError("the path begins with a slash, and a # in it or in the query is written %23")
     return request
