@@ -146,7 +146,7 @@ class CaptureMiddleware:
                 if self.correlate:
                     exchange.request_id, exchange.bound = correlation.begin(headers, afresh=latest is not outer)
                 if self._marks:
-                    exchange.mark = self._marks.take(scope["headers"])
+                    exchange.mark = self._marks.take(headers)
                 exchange.token = current.set(exchange)
                 self.bus.in_flight.add(exchange)
                 return exchange
