@@ -107,7 +107,11 @@ _PANEL, _TEXT, _TABLE = "reqscope serve, the panel", "Textbox polled by gr.Timer
 
 BENCH = Bench(
     title="what open pages cost the server, and how late they are told",
-    contenders={_PANEL: _pushed, _TEXT: partial(_polling, partial(serving, polled)), _TABLE: partial(_polling, partial(serving, polled_table))},
+    contenders={
+        _PANEL: _pushed,
+        _TEXT: partial(_polling, partial(serving, polled)),
+        _TABLE: partial(_polling, partial(serving, polled_table)),
+    },
     metrics={
         **dict.fromkeys([_NONE, _FIRST, _MORE, _ALL, _FEW_FRAMES, _FRAMES, _FRAME]),
         **dict.fromkeys([_STEADY_MORE, _P50, _P99, _IDLE_MESSAGES, _IDLE_SIZE, _IDLE_CPU], _TEXT),

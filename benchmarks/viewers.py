@@ -146,9 +146,13 @@ async def _ask(connection: ByteStream, stream: BufferedByteReceiveStream, asked:
     return head
 
 
+def _events(page: str) -> dict[str, int]:
+    with urlopen(f"{page}/config") as answer:
+        return {each["targets"][0][1]: each["id"] for each in json.load(answer)["dependencies"]}
+
+
 async def _watch(page: str, count: int) -> None:
-    with urlopen(f"{page}/config") as answer:  # noqa: S310 - a server of our own
-        events = {each["targets"][0][1]: each["id"] for each in json.load(answer)["dependencies"]}
+    events = await to_thread.run_sync(_events, page)
     watched = Watched(count, 0.0)
     since = time.perf_counter()
     async with anyio.create_task_group() as tasks:

@@ -11,7 +11,11 @@ from reqscope.bus.stats import CLASSES, Second
 from .pages import Pages
 
 MAX_ROWS: Final = 500
-"""Rows in a frame. Of a faster stream the newest are shown, and it is said how many are not."""
+"""Rows in a frame."""
+
+SAMPLE: Final = 100
+"""Rows in a frame that cannot have all: the newest, and it is said how many are not shown. Nobody can follow these, and
+each costs the application's time: its text has to be made safe to show."""
 
 _TEXT: Final = 300
 """Characters of a text that a row shows; the detail has them all."""
@@ -79,6 +83,11 @@ class Frames:
         key = ("add", passes, after, second, head)
         return self._once(key, lambda: self._rows("add", passes, after, second))
 
+    def running(self, to: int, second: int, running: tuple[str, ...]) -> Frame:
+        """No rows: what has been in flight for long, now that this is `running`."""
+        key = ("running", to, second, running, int(time.time()))  # it says how old each is
+        return self._once(key, lambda: self.still("running", to, second))
+
     def still(self, kind: str, to: int, second: int, **more: object) -> Frame:
         """No rows: a heartbeat in a quiet time, or what is new behind a view that is paused."""
         now = int(time.time())
@@ -118,12 +127,13 @@ class Frames:
         ring = self._bus.ring
         batch = ring.since(ring.first - 1 if after is None else after, sealed=True)
         events = [event for event in batch.events if passes(event)] if passes else batch.events
+        shown = events[-(MAX_ROWS if after is None or len(events) <= MAX_ROWS else SAMPLE) :]
         now = int(time.time())
         text = _json(
             kind,
             missed=batch.missed,
-            hidden=max(0, len(events) - MAX_ROWS) if after is not None else 0,
-            rows=[_row(event.open()) for event in events[-MAX_ROWS:]],
+            hidden=len(events) - len(shown) if after is not None else 0,
+            rows=[_row(event.open()) for event in shown],
             counts=self._counts(),
             running=self._running(),
             now=now,
@@ -133,7 +143,7 @@ class Frames:
         return Frame(text, batch.next, now)
 
     def _seconds(self, second: int) -> list[object]:
-        return [_second(each) for each in self._stats.snapshot(second - 1).seconds]
+        return [_second(each) for each in self._stats.seconds(second - 1)]
 
     def _vitals(self, second: int) -> list[object]:
         """Second, milliseconds that the event loop was late, and requests in flight."""

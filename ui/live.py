@@ -173,11 +173,10 @@ class LiveFeed:
         if viewer.stale:
             frame = self._frames.full(viewer.passes, self._head)
             viewer.stale, viewer.waiting, viewer.counted = False, 0, frame.to
-        elif viewer.running != self._running:
-            kind = "paused" if viewer.paused else "running"
-            frame = self._frames.still(kind, viewer.cursor, viewer.second, new=viewer.waiting)
+        elif viewer.running != self._running and not viewer.paused:
+            frame = self._frames.running(viewer.cursor, viewer.second, self._running)
         elif viewer.paused:
-            if viewer.counted >= self._head:
+            if viewer.counted >= self._head and viewer.running == self._running:
                 return None
             self._count_waiting(viewer)
             frame = self._frames.still("paused", viewer.cursor, viewer.second, new=viewer.waiting)

@@ -23,6 +23,7 @@ from reqscope.bus.schema import Detail, view
 from .frames import Frames, Health
 from .live import HEARTBEAT, LiveFeed
 from .pages import LIVE, PAGES, Pages, System, window_of
+from .plots import leave_backend_alone
 
 T = TypeVar("T")
 
@@ -170,6 +171,7 @@ class Panel:
 
     async def _stream(self, request: gr.Request) -> AsyncGenerator[str]:
         """The endless event behind a page: yields a frame whenever there is something to show."""
+        leave_backend_alone()
         asked = dict(request.query_params)
         passes, _ = _parse(asked.get("filter", ""))
         viewer = self._feed.open(passes)

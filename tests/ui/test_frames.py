@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reqscope.bus import Event, EventBus, Filter, JsonLogSink, LoopLag, Running, SinkRunner, Stats
-from reqscope.ui.frames import LONG, MAX_ROWS, SHOWN_RUNNING, Frame, Frames, Health
+from reqscope.ui.frames import LONG, MAX_ROWS, SAMPLE, SHOWN_RUNNING, Frame, Frames, Health
 
 EVERYTHING = Filter.parse("")
 
@@ -95,11 +95,13 @@ def test_an_added_frame_has_what_came_behind_the_cursor_and_says_how_many_are_hi
     publish(bus, MAX_ROWS + 100)
 
     some = frames.add(EVERYTHING, 595, 0, bus.ring.last)
-    most = frames.add(EVERYTHING, 40, 0, bus.ring.last)
+    most = frames.add(EVERYTHING, 100, 0, bus.ring.last)
+    many = frames.add(EVERYTHING, 40, 0, bus.ring.last)
 
     assert (seqs(some), read(some)["hidden"]) == ([596, 597, 598, 599, 600], 0)
-    assert (seqs(most), read(most)["hidden"]) == ([*range(101, 601)], 60)
-    assert (read(some)["kind"], some.to, most.to) == ("add", 600, 600)
+    assert (seqs(most), read(most)["hidden"]) == ([*range(101, 601)], 0)
+    assert (seqs(many), read(many)["hidden"]) == ([*range(601 - SAMPLE, 601)], 560 - SAMPLE)
+    assert (read(some)["kind"], some.to, most.to, many.to) == ("add", 600, 600, 600)
 
 
 def test_what_was_evicted_before_it_was_sent_is_counted_as_missed() -> None:
@@ -117,9 +119,9 @@ def test_a_filter_chooses_rows_and_counts_only_those_it_hides(bus: EventBus, fra
 
     frame = frames.add(Filter.parse("status:404"), 0, 0, bus.ring.last)
 
-    assert len(seqs(frame)) == MAX_ROWS
+    assert len(seqs(frame)) == SAMPLE
     assert all(number % 2 == 0 for number in seqs(frame))
-    assert read(frame)["hidden"] == 10
+    assert read(frame)["hidden"] == MAX_ROWS + 10 - SAMPLE
     assert read(frame)["counts"]["received"] == 2 * MAX_ROWS + 20
     assert frame.to == bus.ring.last
 
