@@ -1,7 +1,7 @@
 """The record that travels: one captured exchange, or one record that another program sent."""
 
 from itertools import chain
-from typing import Final, Literal, Protocol, Self, TypeAlias
+from typing import Final, Literal, NamedTuple, Protocol, Self, TypeAlias
 
 import msgspec
 
@@ -52,11 +52,25 @@ class LogLine(msgspec.Struct, kw_only=True, gc=False):
     message: str
 
 
+class Glance(NamedTuple):
+    """The text of an event that a list shows, secrets masked."""
+
+    path: str
+    query: bytes
+    route: str | None
+    error: str | None
+    body: bytes
+
+
 class Sealed(Protocol):
     """What was seen of an exchange and has not been made safe to show yet."""
 
     def open(self, event: "Event") -> None:
         """Fill in the event's text, secrets masked. Never raises; a second call fills in the same."""
+        ...
+
+    def glance(self, event: "Event") -> Glance:
+        """Return what an opened event would show in a list. Never raises; what it need not look at stays sealed."""
         ...
 
 
@@ -138,6 +152,13 @@ class Event(msgspec.Struct, kw_only=True, gc=False):
             if self.sealed is sealed:
                 self.sealed = None
         return self
+
+    def glance(self) -> Glance:
+        """Return the text that a list shows, at a fraction of what opening costs. Safe in any thread."""
+        sealed = self.sealed
+        if sealed is not None:
+            return sealed.glance(self)
+        return Glance(self.path, self.query, self.route, self.error, self.body)
 
     def measure(self) -> int:
         """Return the bytes this event holds, near enough to bound memory by."""

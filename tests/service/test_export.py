@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Message
 
 from reqscope.bus import Body, Event, EventBus
+from reqscope.bus.event import Glance
 from reqscope.bus.encoding import encode
 from reqscope.bus.schema import Detail, view
 from reqscope.service import Redaction
@@ -69,6 +70,9 @@ class Opens:
 
     def open(self, event: Event) -> None:
         event.path = f"/opened/{event.seq}"
+
+    def glance(self, event: Event) -> Glance:
+        return event.open().glance()
 
 
 class TestExport:
