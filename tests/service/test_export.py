@@ -15,8 +15,8 @@ from starlette.responses import PlainTextResponse
 from starlette.types import Message
 
 from reqscope.bus import Body, Event, EventBus
-from reqscope.bus.event import Glance
 from reqscope.bus.encoding import encode
+from reqscope.bus.event import Glance
 from reqscope.bus.schema import Detail, view
 from reqscope.service import Redaction
 from reqscope.service.admin import answer_with_problems
