@@ -41,6 +41,7 @@ _SCRIPTS: Final = (
     "compare.js",
     "resend.js",
     "connection.js",
+    "quiet.js",
     "page.js",
 )
 _STYLES: Final = ("vendor/uPlot.min.css", "panel.css")
@@ -152,6 +153,7 @@ class Panel:
                 "inputs": None,
                 "outputs": page,
                 "show_progress": "hidden",
+                "show_progress_on": [],  # a spinner, though hidden, would be told of each frame
                 "concurrency_limit": None,
                 "concurrency_id": "stream",
                 "postprocess": False,
@@ -183,7 +185,7 @@ class Panel:
         try:
             yield self._frames.hello(viewer.token)
             while (frame := await self._feed.next_frame(viewer, lambda: self._unsent(session) > _UNSENT)) is not None:
-                yield _in_json(frame)
+                yield in_json(frame)
         finally:
             self._feed.drop(viewer)
 
@@ -233,7 +235,7 @@ class Panel:
 
 
 @lru_cache(maxsize=16)
-def _in_json(frame: str) -> orjson.Fragment:
+def in_json(frame: str) -> orjson.Fragment:
     """Return a frame as Gradio has to send it, made once for all pages that get it. Gradio would do so for each."""
     return orjson.Fragment(orjson.dumps(frame))
 

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 from reqscope.bus import Event, EventBus, Stats
 from reqscope.service.launcher import Server
 from reqscope.ui import Panel
+from reqscope.ui.panel import in_json
 
 pytestmark = [
     pytest.mark.anyio,
@@ -257,6 +258,30 @@ class TestStream:
             await until(lambda: None not in frames.values(), "every page to be told")
 
             assert [seqs(frame) for frame in frames.values()] == [new] * count
+
+    async def test_what_many_pages_are_sent_is_encoded_once(self, site: Site) -> None:
+        sent, begun, told = list[str](), list[int](), list[int]()
+
+        async def view(number: int) -> None:
+            async with site.open() as page:
+                await page.begin()
+                begun.append(number)
+                while (frame := await page.next())["kind"] != "add":
+                    sent.append(json.dumps(frame))
+                sent.append(json.dumps(frame))
+                told.append(number)
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(50):
+                tasks.start_soon(view, number)
+            await until(lambda: len(begun) == 50, "every page to have begun")
+            before = in_json.cache_info()
+            publish(site, 3)
+            await until(lambda: len(told) == 50, "every page to be told")
+            after = in_json.cache_info()
+
+        assert after.misses - before.misses <= len(set(sent)) < 10
+        assert after.hits - before.hits >= 50 - len(set(sent))
 
     async def test_a_page_that_was_closed_is_found_out_at_the_next_sign_of_life(
         self, site: Site, monkeypatch: pytest.MonkeyPatch

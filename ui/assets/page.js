@@ -230,5 +230,6 @@
     const take = () => { if (props.value) page.receive(JSON.parse(props.value)); };
     watch("value", take);
     take();
+    window.reqscope.quiet();
   };
 })();
