@@ -2,6 +2,7 @@ import json
 import os
 import re
 import socket
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -133,6 +134,16 @@ def publish(site: Site, count: int = 1, status: int = 200) -> list[int]:
 
 def seqs(frame: Any) -> list[int]:
     return [row[0] for row in frame["rows"]]
+
+
+class Finder:
+    """Notes what is imported, and finds nothing."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        self.asked.append(name)
 
 
 class TestSettings:
@@ -282,6 +293,20 @@ class TestStream:
 
         assert after.misses - before.misses <= len(set(sent)) < 10
         assert after.hits - before.hits >= 50 - len(set(sent))
+
+    async def test_gradio_looks_for_matplotlib_round_no_frame(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        finder = Finder()
+        async with site.open() as page:
+            await page.begin()
+            monkeypatch.setattr(sys, "meta_path", [finder, *sys.meta_path])
+            for _ in range(3):
+                publish(site)
+                while (await page.next())["kind"] != "add":
+                    pass
+
+        assert "matplotlib" not in finder.asked
 
     async def test_a_page_that_was_closed_is_found_out_at_the_next_sign_of_life(
         self, site: Site, monkeypatch: pytest.MonkeyPatch
