@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from .server import pin
-from .workloads import TEXT, request, stamped
+from .workloads import BATCH, TEXT, request, stamped
 
 _END: Final = b"\r\n\r\n"
 _LENGTH: Final = b"content-length: "
@@ -98,7 +98,7 @@ def send_batches(port: int, rate: float, seconds: float) -> int:
     with connect(port) as connection:
         begun = time.perf_counter()
         while (passed := time.perf_counter() - begun) < seconds:
-            if (due := int(passed * rate) - sent) > 0:
+            if (due := min(int(passed * rate) - sent, BATCH)) > 0:  # where it fell behind, it catches up bit by bit
                 batch = stamped(time.time(), due)
                 exchange(connection, request("POST", "/events", batch, "application/x-ndjson"))
                 sent += due
