@@ -74,12 +74,12 @@ class Sealed(Protocol):
         ...
 
 
-class Event(msgspec.Struct, kw_only=True, gc=False):
+class Event(msgspec.Struct, kw_only=True, array_like=True, gc=False):
     """One request, or one ingested record. Every field but `time` has a default.
 
     The record is invisible to the cyclic garbage collector (`gc=False`), so that a ring full of them adds
     nothing to the host application's collection pauses. It must therefore hold values only: text, bytes,
-    numbers and tuples of those.
+    numbers and tuples of those. It is an array where it is encoded: between processes, only once it was opened.
 
     `seq` is set when the event is published, which may happen once. `app`, and `error` with it, may be set
     later still: when background tasks outlive the response, the event is on the bus before they end.
@@ -140,6 +140,8 @@ class Event(msgspec.Struct, kw_only=True, gc=False):
     """Of a WebSocket that was accepted and is closed."""
     replay_of: str = ""
     """Id of the event whose request the monitor itself sent once more, maybe edited; empty for all others."""
+    worker: str = ""
+    """Name of the process that captured it, where that is another one than this."""
     size: int = 0
     """Bytes counted against the ring's bound. A producer that knows it says so; otherwise the ring measures."""
     sealed: Sealed | None = None

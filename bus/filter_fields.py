@@ -185,6 +185,7 @@ FIELDS: Final[tuple[Field, ...]] = (
         attrgetter("replay_of"),
         fold=False,
     ),
+    Text("worker", "worker:web-1*", "process that captured it", attrgetter("worker"), fold=False),
     Number("seq", "seq:100..200", "number in the ring", attrgetter("seq"), count, "a number such as 1200"),
 )
 """All there are, but for those of headers, in the order in which helps show them."""

@@ -21,6 +21,7 @@ _NAMES: Final = {
     "route": "http.route",
     "status": "http.response.status_code",
     "client": "client.address",
+    "worker": "service.instance.id",
     "user_agent": "user_agent.original",
     "http_version": "network.protocol.version",
     "request_size": "http.request.body.size",
@@ -71,6 +72,7 @@ class Summary(msgspec.Struct, kw_only=True, omit_defaults=True, rename=_NAMES, g
     app_duration: float | None = None
     error: str | None = None
     replay_of: str = ""
+    worker: str = ""
 
 
 class Entry(Summary, kw_only=True, omit_defaults=True, rename=_NAMES, gc=False):
@@ -151,6 +153,7 @@ def view(event: Event, boot: str, as_type: type[View]) -> View:
         app_duration=_microseconds(event.app),
         error=event.error,
         replay_of=event.replay_of,
+        worker=event.worker,
     )
     if isinstance(shown, Entry):
         if event.body:

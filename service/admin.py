@@ -9,8 +9,10 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
 
+from .bridge.receiver import Receiver
 from .export import export_router
 from .metrics import metrics_router
+from .partial import partial_view
 from .pipeline import Pipeline
 from .problems import PROBLEM, problem
 from .query import Statistics, query_router
@@ -18,6 +20,7 @@ from .replay import Replay
 from .replay_api import replay_router
 from .stream import Streams, stream_router
 from .system import system
+from .workers_api import workers_router
 
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
@@ -29,16 +32,24 @@ class ControlPlane:
     :param hosts: names it may be called by; without, any. A page elsewhere that had its own name point to
         this machine could read everything otherwise.
     :param replay: the way back into the application, if there is one
+    :param receiver: what other processes report to, if they do
     """
 
     def __init__(
-        self, pipeline: Pipeline, capture: Statistics, hosts: tuple[str, ...] = (), replay: Replay | None = None
+        self,
+        pipeline: Pipeline,
+        capture: Statistics,
+        hosts: tuple[str, ...] = (),
+        replay: Replay | None = None,
+        receiver: Receiver | None = None,
     ) -> None:
         from reqscope.ui import Health, Panel  # here, and only here, do the planes and the panel meet
 
         def health() -> Health:
             now = capture()
-            return Health(**{name: now[name] for name in Health._fields if name in now})
+            shown = {name: now[name] for name in Health._fields if name in now}
+            workers = None if receiver is None else receiver.summary()
+            return Health(**shown, workers=workers, partial=partial_view(pipeline))
 
         self._pipeline = pipeline
         self._streams = Streams(pipeline.bus)
@@ -56,6 +67,7 @@ class ControlPlane:
         self.app.include_router(replay_router(replay))  # the same
         self.app.include_router(stream_router(self._streams))  # the same
         self.app.include_router(metrics_router(pipeline, capture, self._streams, lambda: self.panel.viewers))
+        self.app.include_router(workers_router(receiver, pipeline))
         self.app.include_router(query_router(pipeline, self._more(capture)))
         answer_with_problems(self.app)
         if hosts:

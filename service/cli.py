@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+from msgspec.structs import replace
 from pydantic import ValidationError
 from rich.cells import cell_len
 from rich.console import Console
@@ -49,13 +50,23 @@ Replayed = Annotated[
         "both, such as 'GET,/items/*,POST /orders'.  [default: nothing]",
     ),
 ]
+Collector = Annotated[
+    str | None,
+    typer.Option(
+        "--collector",
+        metavar="ADDRESS",
+        help="Where processes meet: `serve` reads there what others hand over, such as unix:/tmp/reqscope.sock.",
+    ),
+]
 Insecure = Annotated[
     bool | None,
     typer.Option("--insecure", help="Listen where others can reach it, although the panel asks nobody who they are."),
 ]
 
 
-@app.command(epilog="Example: `reqscope serve --api-port 9000 --log file`")
+@app.command(
+    epilog="Examples: `reqscope serve --api-port 9000 --log file`, `reqscope serve --collector unix:/tmp/reqscope.sock`"
+)
 def serve(
     host: Host = None,
     api_port: ApiPort = None,
@@ -65,19 +76,22 @@ def serve(
     log_file: LogFile = None,
     capacity: Capacity = None,
     bodies: BodiesKept = None,
+    collector: Collector = None,
     insecure: Insecure = None,
 ) -> None:
     """Collect requests and records: `POST /log`, `POST /events`, and a panel that shows them."""
     settings = _settings(locals())
     if settings.replay:
         err.print("REQSCOPE_REPLAY has no effect here: a collector has no application to send requests to.")
+    _check_collector(settings, listens=True)
     from .collector import fallback_app
 
     _launch(settings, fallback_app, ingest=True, replays=False)
 
 
 @app.command(
-    epilog="Examples: `reqscope run shop.main:app --app-dir src`, `reqscope run shop:app --replay 'GET,POST /orders'`"
+    epilog="Examples: `reqscope run shop.main:app --app-dir src`, `reqscope run shop:app --workers 4`, "
+    "`reqscope run shop:app --replay 'GET,POST /orders'`"
 )
 def run(
     target: Annotated[str, typer.Argument(metavar="MODULE:APP", help="The ASGI application, as for uvicorn.")],
@@ -90,7 +104,11 @@ def run(
     capacity: Capacity = None,
     bodies: BodiesKept = None,
     replay: Replayed = None,
+    collector: Collector = None,
     insecure: Insecure = None,
+    workers: Annotated[
+        int, typer.Option(min=1, max=256, help="Processes that serve it. One panel shows the requests of all.")
+    ] = 1,
     factory: Annotated[bool, typer.Option("--factory", help="APP is a function that returns the application.")] = False,
     app_dir: Annotated[Path, typer.Option(help="Where to look for MODULE.")] = Path(),
     reload: Annotated[bool, typer.Option("--reload", help="Start again when a file below --app-dir changes.")] = False,
@@ -100,6 +118,9 @@ def run(
     settings = _settings(options)
     if reload:
         _supervise(app_dir)
+    if workers > 1:
+        _run_workers(settings, target, factory=factory, app_dir=app_dir, workers=workers)
+    _check_collector(settings, listens=False)
     _launch(settings, lambda: _load(target, factory=factory, app_dir=app_dir), ingest=False)
 
 
@@ -277,6 +298,55 @@ def _launch(
     except OSError as error:
         _fail(f"cannot write to the log file {settings.log_file}: {error.strerror}; name another with --log-file")
     sys.exit(launcher.run())
+
+
+def _run_workers(settings: Settings, target: str, *, factory: bool, app_dir: Path, workers: int) -> NoReturn:
+    if settings.collector:
+        _fail("--workers brings a collector of its own; leave --collector and REQSCOPE_COLLECTOR out", status=2)
+    if settings.replay:
+        err.print("--replay has no effect with --workers: nobody could say which of them a request comes back to.")
+    from .ports import PortError, listen, url
+
+    try:
+        api = listen(settings.host, settings.api_port, "--api-port", auto=settings.port_auto)
+        panel = listen(settings.host, settings.panel_port, "--panel-port", auto=settings.port_auto)
+    except PortError as error:
+        _fail(str(error))
+    err.print(f"Reqscope is starting {workers} workers …", style="dim")
+    from tempfile import TemporaryDirectory
+
+    from .supervisor import Supervisor
+    from .worker_process import Job
+
+    with TemporaryDirectory(prefix="reqscope-") as folder:
+        collector = Job(
+            name="collector",
+            settings=settings.model_dump(mode="json", exclude_unset=True),
+            collector=f"unix:{folder}/collector.sock",
+            api=api.fileno(),
+            panel=panel.fileno(),
+            workers=workers,
+            target=target,
+            factory=factory,
+            app_dir=str(app_dir),
+        )
+        jobs = [collector, *(replace(collector, name=str(number)) for number in range(1, workers + 1))]
+        announce = _announcer(ingest=False)
+        status = Supervisor(jobs, lambda: announce(url(api), url(panel)), _notice).run()
+    sys.exit(status)
+
+
+def _check_collector(settings: Settings, *, listens: bool) -> None:
+    if not settings.collector:
+        return
+    from .bridge.bridge import AddressError, connect
+
+    try:
+        bridge = connect(settings.collector)
+        if listens:
+            bridge.check_readable()
+    except AddressError as error:
+        _fail(f"--collector: {error}", status=2)
 
 
 def _announcer(ingest: bool) -> Callable[[str, str], None]:

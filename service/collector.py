@@ -20,6 +20,9 @@ class _Collector(Monitor):
     def _replay(self, path: str) -> Replay | None:
         return None  # there is no application but the collector
 
+    def _join_others(self) -> None:
+        pass  # others join it, and not this way: `reqscope serve` reads a bridge
+
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Return the collector with the panel under `/reqscope`, as one application for a server of your own.

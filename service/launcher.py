@@ -46,6 +46,7 @@ class Launcher:
     First the open pages are told, then both servers stop, then log sinks write what they hold. A second
     signal stops at once.
 
+    :param data: what the data plane serves; None where other processes do
     :param lifespan: whether the data plane's application must have one
     :param trusted_proxies: whose forwarding headers the data plane believes; nobody's by default, because a client
         could name itself otherwise
@@ -55,7 +56,7 @@ class Launcher:
 
     def __init__(
         self,
-        data: ASGIApp,
+        data: ASGIApp | None,
         data_socket: socket.socket,
         control: ControlPlane,
         control_socket: socket.socket,
@@ -68,10 +69,9 @@ class Launcher:
         self._control = control
         self._background = background
         self._announce = announce
-        self._servers = {
-            _server(data, lifespan, trusted_proxies): data_socket,
-            _server(control.app, "on", ""): control_socket,
-        }
+        self._servers = {make_server(control.app, "on", ""): control_socket}
+        if data is not None:
+            self._servers = {make_server(data, lifespan, trusted_proxies): data_socket, **self._servers}
         self._exit_code = 0
         self._stop = anyio.Event()
 
@@ -124,7 +124,8 @@ class Launcher:
             await server.ended.wait()
 
 
-def _server(app: Any, lifespan: Literal["on", "auto"], trusted_proxies: str) -> Server:
+def make_server(app: Any, lifespan: Literal["on", "auto"], trusted_proxies: str) -> Server:
+    """Return a server for `app` that logs only what is wrong, and soon gives up on requests that do not end."""
     return Server(
         uvicorn.Config(
             app,

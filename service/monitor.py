@@ -1,5 +1,6 @@
 """Reqscope inside the user's own application."""
 
+import logging
 import signal
 import threading
 from asyncio import get_running_loop
@@ -20,11 +21,14 @@ from .capture import CaptureMiddleware
 from .faults import Faults
 from .inprocess import InProcess
 from .loglines import watching_logs
+from .partial import one_of_several, partial_view
 from .pipeline import Pipeline
 from .redaction import Redaction
 from .replay import Replay
 from .replay_rules import ReplayRules
 from .settings import Settings
+
+logger = logging.getLogger(__name__)
 
 
 class Monitor:
@@ -40,6 +44,7 @@ class Monitor:
     :param app: the application, which goes on as before
     :param path: where the panel is mounted
     :raises ValueError: `path` is not an absolute path below the root
+    :raises AddressError: the settings name a collector that there is no way to
     :raises OSError: the log file cannot be opened
     :raises RuntimeError: the application has started
     """
@@ -49,6 +54,7 @@ class Monitor:
             raise ValueError(f"the panel needs a path below the root such as '/reqscope', not {path!r}")
         path = path.rstrip("/")
         self._pipeline = Pipeline(_quiet(settings or Settings()))
+        self._join_others()
         self._capture: CaptureMiddleware | None = None
         self._inside = InProcess(app)
         self._control = ControlPlane(self._pipeline, self._capture_statistics, replay=self._replay(path))
@@ -82,6 +88,14 @@ class Monitor:
 
     def _capture_statistics(self) -> dict[str, Any]:
         return {} if self._capture is None else asdict(self._capture.statistics())
+
+    def _join_others(self) -> None:
+        """Report to the collector if there is one; without, say so where it matters."""
+        if self._pipeline.settings.collector:
+            self._pipeline.publish_as()
+        elif one_of_several():
+            self._pipeline.one_of_several = True
+            logger.warning(partial_view(self._pipeline))
 
     def _chain_lifespan(self, app: Starlette) -> None:
         host_lifespan = app.router.lifespan_context

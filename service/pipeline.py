@@ -1,6 +1,8 @@
 """The bus and its readers, run as one."""
 
 import logging
+import os
+import socket
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager, nullcontext
 from typing import TypeAlias
@@ -10,6 +12,8 @@ from starlette.types import ASGIApp
 
 from reqscope.bus import EventBus, JsonLogSink, LoopLag, Sink, SinkRunner, Stats
 
+from .bridge.bridge import connect
+from .bridge.publisher import Publisher
 from .capture import CaptureMiddleware
 from .faults import Faults
 from .loglines import watching_logs
@@ -42,10 +46,26 @@ class Pipeline:
         self.redaction = Redaction(settings.redact)
         self.faults = Faults()
         self.marks = Marks()
+        self.publisher: Publisher | None = None
+        """What hands over to a collector, if there is one. Without, this process shows itself what it captures."""
+        self.one_of_several = False
+        """Whether processes beside this one serve the same application."""
         self.sinks: list[SinkRunner] = []
         """Those of the present run, or of the last."""
         for sink in self._new_sinks():  # now, so that a log that cannot be written is an error before anything runs
             sink.close()
+
+    def publish_as(self, worker: str = "") -> None:
+        """Have what is captured handed over to the collector of the settings.
+
+        :param worker: under which name; without it, the settings' one or the host's, with the process id
+        :raises AddressError: there is no such collector
+        """
+        prefix = self.settings.worker or socket.gethostname()
+        # Only once it runs: a server may fork in between.
+        self.publisher = Publisher(
+            self.bus, connect(self.settings.collector), lambda: worker or f"{prefix}-{os.getpid()}"
+        )
 
     def capture(self, app: ASGIApp, ignore: Iterable[str] = ()) -> CaptureMiddleware:
         """Return `app` watched as the settings ask for."""
@@ -72,6 +92,8 @@ class Pipeline:
             SinkRunner(self.bus, sink, when_full=self.settings.log_when_full) for sink in self._new_sinks()
         ]
         watch = watching_logs() if self.settings.capture_logs else nullcontext()
+        if self.publisher is not None:
+            readers = (*readers, self.publisher.run)
         endless = anyio.CancelScope()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_run_all, endless, (self.lag.run, self.bus.failures.run))

@@ -82,6 +82,15 @@ class Settings(BaseSettings):
         default=(),
         description="What may be replayed from the panel: methods, paths for safe methods, or both: GET,POST /orders.",
     )
+    collector: str = Field(
+        default="",
+        description="Where several processes meet: unix:/run/reqscope.sock. They report there; `serve` listens there.",
+    )
+    worker: str = Field(
+        default="",
+        max_length=100,
+        description="What this host is called there, if not by its name. Process ids are added.",
+    )
     redact: Annotated[tuple[str, ...], NoDecode] = Field(
         default=SENSITIVE,
         description="Names whose values are masked wherever they stand, comma-separated. Empty masks nothing at all.",

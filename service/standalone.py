@@ -9,6 +9,8 @@ import httpx
 from starlette.types import ASGIApp
 
 from .admin import LOOPBACK_HOSTS, ControlPlane
+from .bridge.bridge import connect
+from .bridge.receiver import Receiver
 from .collector import data_plane
 from .ingest import ROUTES as INGEST_ROUTES
 from .launcher import Background, Launcher
@@ -37,8 +39,16 @@ def standalone(
     :param announce: called with the API's and the panel's address once they answer
     :param background: given the API's address, returns what to run beside the servers
     :raises OSError: the log file cannot be opened
+    :raises AddressError: there is no such collector
     """
     pipeline = Pipeline(settings)
+    beside = [background(url(api))] if background else list[Background]()
+    receiver = None
+    if settings.collector and ingest:
+        receiver = Receiver(pipeline.bus, connect(settings.collector))
+        beside.append(receiver.run)
+    elif settings.collector:
+        pipeline.publish_as()
     data: Any
     if ingest:
         data, capture = data_plane(pipeline, app)
@@ -46,7 +56,7 @@ def standalone(
         data = capture = pipeline.capture(app)
     hosts = LOOPBACK_HOSTS if settings.is_loopback else ()
     replay = _replay(pipeline, url(api), INGEST_ROUTES if ingest else ()) if replays else None
-    control = ControlPlane(pipeline, lambda: asdict(capture.statistics()), hosts, replay)
+    control = ControlPlane(pipeline, lambda: asdict(capture.statistics()), hosts, replay, receiver)
     return Launcher(
         data,
         api,
@@ -54,9 +64,25 @@ def standalone(
         panel,
         lifespan="on" if ingest else "auto",
         trusted_proxies=settings.trusted_proxies,
-        background=[background(url(api))] if background else [],
+        background=beside,
         announce=lambda: announce(url(api), url(panel)),
     )
+
+
+def workers_panel(
+    settings: Settings, api: socket.socket, panel: socket.socket, *, expected: int, announce: Callable[[], None]
+) -> Launcher:
+    """Return what serves the panel of workers that report to the collector of the settings.
+
+    :param api: what the workers serve the application on
+    :param expected: how many workers there are
+    :raises OSError: the log file cannot be opened
+    """
+    pipeline = Pipeline(settings)
+    receiver = Receiver(pipeline.bus, connect(settings.collector), expected)
+    hosts = LOOPBACK_HOSTS if settings.is_loopback else ()
+    control = ControlPlane(pipeline, dict, hosts, None, receiver)
+    return Launcher(None, api, control, panel, background=[receiver.run], announce=announce)
 
 
 def _replay(pipeline: Pipeline, address: str, ignored: tuple[str, ...]) -> Replay:

@@ -36,6 +36,10 @@ class Health(NamedTuple):
     """Requests that passed unwatched while it was not."""
     last: str = ""
     """The latest fault, in words."""
+    workers: dict[str, object] | None = None
+    """What is known of the processes that report here; None where none do."""
+    partial: str = ""
+    """Why this is not all that the application gets, in words; empty when it is."""
 
 
 class Frame(NamedTuple):
@@ -168,11 +172,16 @@ class Frames:
             "oldest": ring.oldest_time // 1_000_000 if ring.oldest_time else None,
             "lost": sum(sink.lost + sink.reader.missed for sink in sinks),
             "failing": [sink.name for sink in sinks if sink.failing],
-            "in_flight": len(self._bus.in_flight),
+            "in_flight": len(self._bus.in_flight) + _in_flight(health),
             "thinned": self._bus.thinned,
             "lag": None if self._lag is None else round(self._lag.snapshot().now * 1_000, 1),
             **health._asdict(),
         }
+
+
+def _in_flight(health: Health) -> int:
+    elsewhere = (health.workers or {}).get("in_flight", 0)
+    return elsewhere if isinstance(elsewhere, int) else 0
 
 
 def _json(kind: str, **content: object) -> str:
@@ -197,6 +206,7 @@ def _row(event: Event) -> tuple[object, ...]:
         text.error and text.error[:_TEXT],
         text.body[:_TEXT].decode("utf-8", "replace"),
         1 if event.replay_of else 0,
+        event.worker[:_TEXT],
     )
 
 

@@ -1,8 +1,8 @@
 // What somebody likes to see: columns, density and saved filters, kept in this browser.
 (function () {
   "use strict";
-  const COLUMNS = [["time", "Time"], ["method", "Method"], ["status", "Status"], ["path", "Path"], ["duration", "Duration"], ["size", "Size"], ["client", "Client"], ["route", "Route"]];
-  const WIDTHS = { time: "92px", method: "62px", status: "62px", path: "minmax(160px, 1fr)", duration: "82px", size: "72px", client: "112px", route: "minmax(80px, .45fr)" };
+  const COLUMNS = [["time", "Time"], ["method", "Method"], ["status", "Status"], ["path", "Path"], ["duration", "Duration"], ["size", "Size"], ["client", "Client"], ["route", "Route"], ["worker", "Worker"]];
+  const WIDTHS = { time: "92px", method: "62px", status: "62px", path: "minmax(160px, 1fr)", duration: "82px", size: "72px", client: "112px", route: "minmax(80px, .45fr)", worker: "minmax(56px, .25fr)" };
   const FIXED = new Set(["path"]);
   const KEY = "reqscope-options", SAVED = 20;
   const make = (name, text) => { const element = document.createElement(name); if (text !== undefined) element.textContent = text; return element; };
@@ -18,6 +18,7 @@
     constructor(root, button, box, { onFilter, current, onDensity }) {
       Object.assign(this, { root, button, box, onFilter, current, onDensity });
       this.kept = { hidden: [], dense: false, filters: [], ...read() };
+      this.workers = false; // whether several processes report, so that there is a column for which it was
       button.addEventListener("click", () => this.toggle());
       document.addEventListener("pointerdown", (event) => { if (!box.contains(event.target) && !button.contains(event.target)) this.toggle(false); });
       box.addEventListener("keydown", (event) => { if (event.key === "Escape") { event.stopPropagation(); this.toggle(false); button.focus(); } });
@@ -34,9 +35,15 @@
       try { localStorage.setItem(KEY, JSON.stringify(this.kept)); } catch { /* a browser that keeps nothing */ }
       this.apply();
     }
+    showWorkers(workers) {
+      if (this.workers === workers) return;
+      this.workers = workers;
+      this.apply();
+    }
     apply() {
-      for (const [name] of COLUMNS) this.root.classList.toggle(`rq-no-${name}`, this.kept.hidden.includes(name));
-      const widths = COLUMNS.filter(([name]) => !this.kept.hidden.includes(name)).map(([name]) => WIDTHS[name]);
+      const hidden = (name) => this.kept.hidden.includes(name) || (name === "worker" && !this.workers);
+      for (const [name] of COLUMNS) this.root.classList.toggle(`rq-no-${name}`, hidden(name));
+      const widths = COLUMNS.filter(([name]) => !hidden(name)).map(([name]) => WIDTHS[name]);
       this.root.style.setProperty("--rq-columns", widths.join(" "));
       this.root.classList.toggle("rq-dense", this.kept.dense);
       this.onDensity(this.kept.dense ? 24 : 30);
@@ -44,7 +51,7 @@
     draw() {
       const columns = make("fieldset"), density = make("fieldset"), filters = make("fieldset");
       columns.append(make("legend", "Columns"));
-      for (const [name, label] of COLUMNS.filter(([name]) => !FIXED.has(name))) columns.append(this.check(label, !this.kept.hidden.includes(name), (on) => {
+      for (const [name, label] of COLUMNS.filter(([name]) => !FIXED.has(name) && (name !== "worker" || this.workers))) columns.append(this.check(label, !this.kept.hidden.includes(name), (on) => {
         this.keep({ hidden: on ? this.kept.hidden.filter((each) => each !== name) : [...this.kept.hidden, name] });
       }));
       density.append(make("legend", "Rows"), this.check("Dense", this.kept.dense, (dense) => this.keep({ dense })));

@@ -141,9 +141,18 @@
       this.at("lost").parentElement.classList.toggle("rq-loss", counts.lost > 0);
       this.at("missed").parentElement.classList.toggle("rq-loss", this.missed > 0);
       this.at("kept").parentElement.title = counts.thinned ? `${count.format(counts.thinned)} more were counted and, by sampling, not kept` : "";
+      this.showWorkers(counts.workers);
       const notices = noticesOf(counts);
       this.at("notice").hidden = !notices.length;
       this.at("notice").textContent = notices.join(" ");
+    }
+    showWorkers(workers) {
+      this.options.showWorkers(Boolean(workers));
+      this.at("worker-count").hidden = !workers;
+      if (!workers) return;
+      this.at("workers").textContent = `${workers.reporting} of ${workers.expected}`;
+      this.at("worker-count").classList.toggle("rq-loss", workers.reporting < workers.expected);
+      this.at("worker-count").title = workers.missing.length ? `Not heard from: ${workers.missing.join(", ")}` : "Processes that report here";
     }
     setState(state) {
       this.root.dataset.state = state;
@@ -217,6 +226,16 @@
     else if (counts.lost) notices.push(`${lost} log lines were lost, because the log did not keep up or could not be written.`);
     if (!counts.capturing) notices.push(`Capture is switched off for half a minute, because it failed too often: ${counts.last}. Requests are not affected; ${count.format(counts.skipped)} passed unseen so far.`);
     else if (counts.faults) notices.push(`Capture failed ${count.format(counts.faults)} times. Requests are not affected. The latest: ${counts.last}.`);
+    if (counts.partial) notices.push(counts.partial);
+    if (counts.workers) notices.push(...workerNotices(counts.workers));
+    return notices;
+  }
+  function workerNotices({ reporting, expected, missing, lost, losses, unreadable, failing }) {
+    const notices = [];
+    if (failing) notices.push(`What the workers capture cannot be read: ${failing}.`);
+    if (missing.length) notices.push(`${reporting} of ${expected} workers are reporting; not heard from: ${missing.join(", ")}. What they had not handed over is not here.`);
+    if (lost) notices.push(`${count.format(lost)} requests were captured and never came here: ${losses.map(([worker, boot, each]) => `${count.format(each)} of worker ${worker} (${boot})`).join(", ")}.`);
+    if (unreadable) notices.push(`${count.format(unreadable)} batches could not be read: do all workers run the same version?`);
     return notices;
   }
   function formatSpan(seconds) {

@@ -4,9 +4,9 @@
   const HEAD = 32; // its height in pixels, as in the stylesheet; it stays at the top of the view
   const AIM = 1500; // milliseconds that rows stand still after the mouse has moved over them
   const KEEP = 2000; // rows this page holds; the server's ring holds more
-  const SEQ = 0, TIME = 1, KIND = 2, METHOD = 3, PATH = 4, QUERY = 5, STATUS = 6, DURATION = 7, SIZE = 8, CLIENT = 9, ROUTE = 10, ERROR = 11, BODY = 12, REPLAY = 13;
+  const SEQ = 0, TIME = 1, KIND = 2, METHOD = 3, PATH = 4, QUERY = 5, STATUS = 6, DURATION = 7, SIZE = 8, CLIENT = 9, ROUTE = 10, ERROR = 11, BODY = 12, REPLAY = 13, WORKER = 14;
 
-  const FILTERS = { 1: "method", 2: "status", 6: "client", 7: "route" }; // cells that a click filters by
+  const FILTERS = { 1: "method", 2: "status", 6: "client", 7: "route", 8: "worker" }; // cells that a click filters by
 
   const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
   const count = new Intl.NumberFormat();
@@ -154,6 +154,7 @@
       cells[5].textContent = formatSize(row[SIZE]);
       cells[6].textContent = row[CLIENT];
       cells[7].textContent = row[ROUTE] ?? "";
+      cells[8].textContent = row[WORKER];
     }
   }
 
@@ -165,7 +166,7 @@
   function makeRow() {
     const row = document.createElement("div");
     row.setAttribute("role", "row");
-    for (let i = 0; i < 8; i++) {
+    for (let i = 0; i < 9; i++) {
       const cell = row.appendChild(document.createElement("span"));
       cell.setAttribute("role", "gridcell");
       if (FILTERS[i]) { cell.dataset.filter = FILTERS[i]; cell.title = `Only this ${FILTERS[i]}`; }

@@ -1,0 +1,76 @@
+"""What carries packed batches from the processes that capture to those that show."""
+
+from collections.abc import Callable
+from typing import Protocol, TypeAlias
+
+Take: TypeAlias = Callable[[bytes], None]
+"""Takes in one packed batch. It never raises and never waits."""
+
+
+class BridgeError(Exception):
+    """The other side cannot be reached, or did not answer. What was to be published may or may not have been."""
+
+
+class AddressError(ValueError):
+    """There is no such bridge. The message says what to write instead."""
+
+
+class Bridge(Protocol):
+    """A way from any number of publishers to any number of readers.
+
+    It carries whole batches in the order in which one publisher hands them over, and may carry one twice: batches
+    have numbers, and readers leave out what they have seen. A process that shows what it captures itself needs none.
+    """
+
+    @property
+    def heartbeat(self) -> float:
+        """Seconds of quiet after which a publisher is to say that it is there."""
+        ...
+
+    async def publish(self, packed: bytes) -> None:
+        """Hand over one batch, and return once it is safe there. For one task at a time.
+
+        If cancelled, the batch may or may not have been handed over; the next call is not mixed up with it.
+
+        :raises BridgeError: it may not have been handed over
+        """
+        ...
+
+    async def read(self, take: Take) -> None:
+        """Give `take` what is retained, then what comes, until cancelled. For one task at a time.
+
+        Called again after an error, it goes on behind the last batch that was taken.
+
+        :raises BridgeError: it cannot be read now
+        """
+        ...
+
+    def check_readable(self) -> None:
+        """Make sure that this process may read here, as far as that is known without waiting for anybody.
+
+        :raises AddressError: it may not
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Give up connections. A later call makes new ones."""
+        ...
+
+
+def connect(address: str) -> Bridge:
+    """Return the bridge at that address. It is not contacted yet.
+
+    :raises AddressError: it is none that is known, or its client is not installed
+    """
+    scheme, _, rest = address.partition(":")
+    if scheme == "unix" and rest:
+        from .unix import UnixBridge
+
+        return UnixBridge(rest.removeprefix("//"))
+    if scheme in ("redis", "rediss"):
+        try:
+            from .redis_streams import RedisBridge
+        except ImportError:
+            raise AddressError("Redis needs its client: pip install 'reqscope[redis]'") from None
+        return RedisBridge(address)
+    raise AddressError("write unix:/run/reqscope.sock or redis://host:6379/0")

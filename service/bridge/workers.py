@@ -1,0 +1,136 @@
+"""What is known of the workers that report here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from .packed import Packed
+
+_PATIENCE: Final = 3.0
+"""Signs of life that a worker may leave out before it is taken for dead."""
+MAX_KEPT: Final = 500
+"""Workers remembered. Those that have left are forgotten first."""
+
+
+@dataclass(slots=True)
+class Worker:
+    """One life of one worker."""
+
+    name: str
+    boot: str
+    host: str
+    number: int = 0
+    """Of the last batch that was taken."""
+    next: int = 0
+    """Number, in its own ring, of its last event that was taken or is known to be lost."""
+    known: bool = False
+    """Whether a batch was taken from it already."""
+    events: int = 0
+    lost: int = 0
+    """Events that are in no batch and never will be."""
+    in_flight: int = 0
+    heard: float = 0.0
+    heartbeat: float = 0.0
+    """Seconds within which it is to be heard again; 0 once it said goodbye."""
+    replaced: bool = False
+
+    def status(self, now: float) -> str:
+        """Return `reporting`; `ended` after a goodbye; `dead` without one; `replaced` once another took its place."""
+        if not self.heartbeat:
+            return "ended"
+        if self.replaced:
+            return "replaced"
+        return "reporting" if now - self.heard <= self.heartbeat * _PATIENCE else "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """What is shown of one life of one worker."""
+
+    worker: str
+    boot: str
+    host: str
+    status: str
+    events: int
+    lost: int
+    in_flight: int
+    heard: float
+    """Seconds since it was last heard."""
+
+
+class Workers:
+    """Follows batches by worker and boot: which are new, and what is missing between them.
+
+    :param expected: how many workers there are to be, or 0 where nobody knows: then all that were heard and have not
+        said goodbye, or been replaced by a later one on their host
+    :param clock: a monotonic clock in seconds
+    """
+
+    def __init__(self, clock: Callable[[], float], expected: int = 0) -> None:
+        self._clock = clock
+        self._expected = expected
+        self._lives: dict[tuple[str, str], Worker] = {}
+        self.duplicates = 0
+        """Batches that had been taken already."""
+
+    def hear(self, packed: Packed) -> bool:
+        """Take note of a batch, and return whether what is in it is new."""
+        key = (packed.worker, packed.boot)
+        worker = self._lives.get(key)
+        if worker is None:
+            worker = self._lives[key] = Worker(packed.worker, packed.boot, packed.host)
+            self._replace(worker)
+            self._forget()
+        worker.heard = self._clock()
+        worker.heartbeat, worker.in_flight = packed.heartbeat, packed.in_flight
+        if packed.number <= worker.number:
+            self.duplicates += packed.number > 0
+            return False
+        # What came before the first batch was never for this panel: an earlier one had it, or it is not retained.
+        hole = packed.after - worker.next if worker.known else 0
+        worker.lost += max(0, hole) + packed.missed
+        worker.number, worker.next, worker.known = packed.number, packed.next, True
+        worker.events += len(packed.events) + len(packed.thinned)
+        return True
+
+    @property
+    def reporting(self) -> int:
+        now = self._clock()
+        return sum(worker.status(now) == "reporting" for worker in self._lives.values())
+
+    @property
+    def expected(self) -> int:
+        now = self._clock()
+        return self._expected or sum(worker.status(now) in ("reporting", "dead") for worker in self._lives.values())
+
+    @property
+    def in_flight(self) -> int:
+        now = self._clock()
+        return sum(worker.in_flight for worker in self._lives.values() if worker.status(now) == "reporting")
+
+    def rows(self) -> list[WorkerRow]:
+        """Return all that are remembered, by name, the latest life of each first."""
+        now = self._clock()
+        rows = [
+            WorkerRow(
+                each.name, each.boot, each.host, each.status(now), each.events, each.lost,
+                each.in_flight if each.status(now) == "reporting" else 0, round(now - each.heard, 3),
+            )
+            for each in reversed(self._lives.values())
+        ]  # fmt: skip
+        return sorted(rows, key=lambda row: row.worker)
+
+    def _replace(self, newcomer: Worker) -> None:
+        """One that bears its name is over; failing that, so is one of its host that is dead."""
+        now = self._clock()
+        others = [each for each in self._lives.values() if each is not newcomer and not each.replaced]
+        same = [each for each in others if each.name == newcomer.name]
+        dead = [each for each in others if each.host == newcomer.host and each.status(now) == "dead"]
+        for each in same or dead[:1]:
+            each.replaced = True
+
+    def _forget(self) -> None:
+        if len(self._lives) > MAX_KEPT:
+            now = self._clock()
+            gone = (key for key, worker in self._lives.items() if worker.status(now) != "reporting")
+            self._lives.pop(next(gone, next(iter(self._lives))))
