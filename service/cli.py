@@ -55,7 +55,7 @@ Collector = Annotated[
     typer.Option(
         "--collector",
         metavar="ADDRESS",
-        help="Where processes meet: `serve` reads there what others hand over, such as unix:/tmp/reqscope.sock.",
+        help="Where processes meet: `serve` reads what others hand over at unix:/tmp/reqscope.sock or redis://host:6379.",
     ),
 ]
 Insecure = Annotated[

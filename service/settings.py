@@ -84,7 +84,7 @@ class Settings(BaseSettings):
     )
     collector: str = Field(
         default="",
-        description="Where several processes meet: unix:/run/reqscope.sock. They report there; `serve` listens there.",
+        description="Where processes meet, such as unix:/tmp/reqscope.sock or redis://host: `serve` reads there.",
     )
     worker: str = Field(
         default="",

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
-Take: TypeAlias = Callable[[bytes], None]
-"""Takes in one packed batch. It never raises and never waits."""
+Take: TypeAlias = Callable[[bytes, float], None]
+"""Takes in one packed batch, which was published so many seconds ago. It never raises and never waits."""
 
 
 class BridgeError(Exception):

@@ -21,9 +21,9 @@ class Packed(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     boot: str
     """Names the life of the worker's bus."""
     number: int
-    """Of the batch, from 1 up. One that is not greater than the last holds nothing new: a sign of life."""
+    """Of the batch, from 1 up; 0 of a sign of life, which holds nothing new."""
     after: int
-    """Number, in the worker's ring, of the last event before this batch."""
+    """Number, in the worker's ring, of the last event before this batch; all up to there were handed over."""
     missed: int = 0
     """Events that are lost for good: evicted before they were packed, or their batch dropped before it was sent."""
     events: list[Event] = []

@@ -21,7 +21,7 @@ MAX_EVENTS: Final = 500
 MAX_BYTES: Final = 1 << 20
 SPOOL: Final = 16 << 20
 _FIRST_RETRY: Final = 0.1
-_LAST_RETRY: Final = 3.0
+_LAST_RETRY: Final = 1.0
 _PATIENCE: Final = 10.0
 """Seconds of failing that are worth a warning: a collector takes some to start, too."""
 _GOODBYE: Final = 0.6
@@ -65,6 +65,8 @@ class Publisher:
         self._thinned: list[Event] = []
         self._number = 0
         self._next = 0
+        self._safe = 0
+        """Number of the last event that was handed over."""
         self._packed = self._missed = self._handed_over = 0
         self._failing = ""
         self._failing_since: float | None = None
@@ -151,6 +153,7 @@ class Publisher:
         else:
             await self._bridge.publish(first.data)
         self._handed_over += first.covers if first.data is not None else 0
+        self._safe = first.after + first.covers
         self._spool.pop()
 
     async def _say_hello(self) -> None:
@@ -169,7 +172,7 @@ class Publisher:
                 await self._bridge.aclose()
 
     def _sign_of_life(self, heartbeat: float) -> bytes:
-        return pack(self._header(0, 0, heartbeat=heartbeat))
+        return pack(self._header(0, self._safe, heartbeat=heartbeat))
 
     def _header(
         self,

@@ -49,8 +49,8 @@ class Receiver:
                 self._bus.publish_all([event for _, _, event in self._sorted()])
                 self._waiting.clear()
 
-    def take(self, data: bytes) -> None:
-        """Take in one packed batch. Never raises: one that cannot be read is counted."""
+    def take(self, data: bytes, age: float) -> None:
+        """Take in one packed batch of so many seconds ago. Never raises: one that cannot be read is counted."""
         self._failing = ""
         try:
             packed = unpack(data)
@@ -59,7 +59,7 @@ class Receiver:
                 logger.warning("a batch cannot be read; do all workers run the same version of reqscope? %s", error)
             self._unreadable += 1
             return
-        if self.workers.hear(packed):
+        if self.workers.hear(packed, age):
             self._take(packed)
 
     def summary(self) -> dict[str, Any]:

@@ -106,7 +106,7 @@ async def _take_all(stream: ByteStream, take: Take) -> None:
         length = int.from_bytes(await buffered.receive_exactly(_LENGTH))
         if length > _LARGEST:
             return
-        take(await buffered.receive_exactly(length))
+        take(await buffered.receive_exactly(length), 0.0)
         await stream.send(_TAKEN)
 
 

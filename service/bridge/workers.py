@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Final
 
 from .packed import Packed
 
 _PATIENCE: Final = 3.0
 """Signs of life that a worker may leave out before it is taken for dead."""
+_GONE: Final = 300.0
+"""Seconds after which nobody need be told any more that a worker is dead: a stream may tell of some of last week."""
 MAX_KEPT: Final = 500
 """Workers remembered. Those that have left are forgotten first."""
 
@@ -24,23 +27,26 @@ class Worker:
     next: int = 0
     """Number, in its own ring, of its last event that was taken or is known to be lost."""
     known: bool = False
-    """Whether a batch was taken from it already."""
+    """Whether it was heard already."""
     events: int = 0
     lost: int = 0
     """Events that are in no batch and never will be."""
     in_flight: int = 0
-    heard: float = 0.0
+    heard: float = -inf
     heartbeat: float = 0.0
     """Seconds within which it is to be heard again; 0 once it said goodbye."""
     replaced: bool = False
 
     def status(self, now: float) -> str:
-        """Return `reporting`; `ended` after a goodbye; `dead` without one; `replaced` once another took its place."""
+        """Return `reporting`; `ended` after a goodbye; `dead` without one, and `gone` when that is long ago; `replaced`
+        once another took its place.
+        """
         if not self.heartbeat:
             return "ended"
         if self.replaced:
             return "replaced"
-        return "reporting" if now - self.heard <= self.heartbeat * _PATIENCE else "dead"
+        silence = now - self.heard
+        return "reporting" if silence <= self.heartbeat * _PATIENCE else "dead" if silence < _GONE else "gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,23 +79,26 @@ class Workers:
         self.duplicates = 0
         """Batches that had been taken already."""
 
-    def hear(self, packed: Packed) -> bool:
-        """Take note of a batch, and return whether what is in it is new."""
+    def hear(self, packed: Packed, age: float = 0.0) -> bool:
+        """Take note of a batch, of `age` seconds ago, and return whether what is in it is new."""
         key = (packed.worker, packed.boot)
         worker = self._lives.get(key)
         if worker is None:
             worker = self._lives[key] = Worker(packed.worker, packed.boot, packed.host)
             self._replace(worker)
             self._forget()
-        worker.heard = self._clock()
+        worker.heard = max(worker.heard, self._clock() - age)
         worker.heartbeat, worker.in_flight = packed.heartbeat, packed.in_flight
-        if packed.number <= worker.number:
-            self.duplicates += packed.number > 0
+        if 0 < packed.number <= worker.number:
+            self.duplicates += 1
             return False
         # What came before the first batch was never for this panel: an earlier one had it, or it is not retained.
         hole = packed.after - worker.next if worker.known else 0
         worker.lost += max(0, hole) + packed.missed
-        worker.number, worker.next, worker.known = packed.number, packed.next, True
+        worker.next, worker.known = max(worker.next, packed.next), True
+        if not packed.number:
+            return False
+        worker.number = packed.number
         worker.events += len(packed.events) + len(packed.thinned)
         return True
 
