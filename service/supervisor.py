@@ -13,8 +13,8 @@ from anyio.abc import Process, TaskGroup
 
 from .worker_process import STARTUP_FAILURE, Job
 
-_WORKERS_END: Final = 1.7
-_COLLECTOR_ENDS: Final = 1.0
+_WORKERS_END: Final = 1.4
+_COLLECTOR_ENDS: Final = 1.3
 """Seconds that processes have to end by themselves. Together under the three that users wait for."""
 _FIRST_RETRY: Final = 0.2
 _LAST_RETRY: Final = 5.0

@@ -5,6 +5,7 @@ import signal
 import socket
 import sys
 import threading
+import traceback
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -49,7 +50,12 @@ def main() -> None:
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     settings = Settings(**{**job.settings, "collector": job.collector})
-    sys.exit(_collect(job, settings) if job.is_collector else _work(job, settings))
+    if not job.is_collector:
+        sys.exit(_work(job, settings))
+    status = _collect(job, settings)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # all is done and written, and taking the panel's modules apart would take half a second
 
 
 def _collect(job: Job, settings: Settings) -> int:
@@ -106,10 +112,13 @@ def _load(job: Job) -> Any:
 
     try:
         loaded = import_from_string(job.target)
+        return loaded() if job.factory else loaded
     except ImportFromStringError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(STARTUP_FAILURE)
-    return loaded() if job.factory else loaded
+    except Exception:  # whatever the application's own code raises: another start would raise it again
+        traceback.print_exc()
+        sys.exit(STARTUP_FAILURE)
 
 
 def _tell_ready(job: Job) -> None:

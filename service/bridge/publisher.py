@@ -15,7 +15,7 @@ from .bridge import Bridge, BridgeError
 from .packed import Packed, numbers_of, pack
 from .spool import Spool, Spooled
 
-LINGER: Final = 0.03
+LINGER: Final = 0.02
 """Seconds between two batches at the least: half of it is what a bridge adds to how old events are when shown."""
 MAX_EVENTS: Final = 500
 MAX_BYTES: Final = 1 << 20

@@ -12,7 +12,7 @@ from .bridge import Bridge, BridgeError
 from .packed import Packed, unpack
 from .workers import Workers
 
-WINDOW: Final = 0.03
+WINDOW: Final = 0.02
 """Seconds that events are held, so that those of several workers can be put in order: as long as one may pack."""
 _RETRY: Final = 0.5
 _SHOWN_LOSSES: Final = 3
@@ -107,7 +107,7 @@ class Receiver:
             if not self._waiting:
                 self._news = anyio.Event()
                 await self._news.wait()
-            await anyio.sleep(WINDOW)
+            await anyio.sleep(WINDOW / 2)
             ordered, cutoff = self._sorted(), anyio.current_time() - WINDOW
             # All that has waited long enough, and what ended before that: clocks that differ hold nothing up.
             due = max((index for index, (_, arrived, _) in enumerate(ordered, 1) if arrived <= cutoff), default=0)

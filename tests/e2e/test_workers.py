@@ -139,33 +139,33 @@ def test_what_one_of_them_raises_is_grouped_in_the_panel(server: Server) -> None
     wait_until(lambda: bool(httpx.get(f"{server.panel}/api/errors").json()["errors"]), "the failure")
 
 
-def test_a_worker_that_is_killed_is_replaced_and_the_new_one_reports(start: Start, folder: Path) -> None:
+def test_what_is_killed_is_replaced_and_the_api_does_not_notice(start: Start, folder: Path) -> None:
     with start("run", "shop:app", "--app-dir", str(folder), "--workers", "2") as server:
         wait_until(lambda: summary(server)["reporting"] == 2, "both workers")
-        (victim,) = {next(iter(ask(server.api, range(1))))}
+        victim = next(iter(ask(server.api, range(1))))
         os.kill(victim, signal.SIGKILL)
 
         wait_until(lambda: "replaced" in [row["status"] for row in workers(server)], "the new one takes its place")
         wait_until(lambda: summary(server)["reporting"] == 2, "both workers again")
-        assert victim not in ask(server.api, range(20))
+        pids = set(ask(server.api, range(40)))
+        assert victim not in pids
         wait_until(lambda: any("SIGKILL" in line for line in server.output), "the notice")
-        assert server.stop() == 0
 
-
-def test_a_panel_that_is_killed_is_replaced_and_the_api_does_not_notice(start: Start, folder: Path) -> None:
-    with start("run", "shop:app", "--app-dir", str(folder), "--workers", "2") as server:
-        wait_until(lambda: summary(server)["reporting"] == 2, "both workers")
-        pids = set(ask(server.api, range(20)))
-        (panel,) = {child.pid for child in children(server)} - pids
-        os.kill(panel, signal.SIGKILL)
+        os.kill(max(children(server), key=lambda child: child.memory_info().rss).pid, signal.SIGKILL)  # Gradio is large
         answered = ask(server.api, range(3_000, 3_060))
-
         assert sum(answered.values()) == 60
-        assert set(answered) <= pids
-        wait_until(lambda: len(server.events(filter="path:/items/3*", limit=500)) == 60, "what waited meanwhile", 60)
+        wait_until(lambda: len(_found(server, "path:/items/3*")) == 60, "what waited meanwhile", 60)
         assert summary(server)["reporting"] == 2
 
 
+def _found(server: Server, text: str) -> list[dict[str, Any]]:
+    try:
+        return server.events(filter=text, limit=500)
+    except httpx.TransportError:  # the new panel is not there yet
+        return []
+
+
+@pytest.mark.prove
 def test_a_worker_that_is_frozen_is_seen_as_such(start: Start, folder: Path, open_page: Callable[..., Page]) -> None:
     with start("run", "shop:app", "--app-dir", str(folder), "--workers", "2") as server:
         wait_until(lambda: summary(server)["reporting"] == 2, "both workers")
@@ -179,7 +179,7 @@ def test_a_worker_that_is_frozen_is_seen_as_such(start: Start, folder: Path, ope
         expect(page.locator("[data-id=workers]")).to_have_text("2 of 2", timeout=15_000)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.prove)])
 def test_a_signal_ends_all_of_them_with_requests_and_pages_open(
     start: Start, folder: Path, open_page: Callable[..., Page], number: signal.Signals
 ) -> None:
@@ -194,6 +194,7 @@ def test_a_signal_ends_all_of_them_with_requests_and_pages_open(
         assert not any(process.is_running() for process in processes)
 
 
+@pytest.mark.prove
 def test_when_the_parent_is_killed_nothing_is_left_behind(start: Start, folder: Path) -> None:
     with start("run", "shop:app", "--app-dir", str(folder), "--workers", "2") as server:
         processes = children(server)
@@ -203,7 +204,7 @@ def test_when_the_parent_is_killed_nothing_is_left_behind(start: Start, folder: 
         wait_until(lambda: not any(process.is_running() for process in processes), "all of them gone")
 
 
-@pytest.mark.parametrize("target", ["broken:app", "shop:nothing", "missing:app"])
+@pytest.mark.parametrize("target", ["broken:app", pytest.param("missing:app", marks=pytest.mark.prove)])
 def test_an_application_that_does_not_start_is_said_once(folder: Path, target: str) -> None:
     command = [sys.executable, "-m", "reqscope.service", "run", target, "--app-dir", str(folder), "--workers", "3"]
     done = subprocess.run(
@@ -257,6 +258,7 @@ def test_workers_of_uvicorn_report_to_a_collector_by_one_setting(
         assert (tmp_path / "collector.sock").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.prove
 def test_a_worker_of_uvicorn_without_a_collector_says_that_its_page_is_partial(uvicorn: Callable[..., str]) -> None:
     api = uvicorn()
 
@@ -266,6 +268,7 @@ def test_a_worker_of_uvicorn_without_a_collector_says_that_its_page_is_partial(u
     assert "REQSCOPE_COLLECTOR" in partial
 
 
+@pytest.mark.prove
 def test_a_second_collector_at_the_same_place_is_refused(start: Start, tmp_path: Path) -> None:
     address = f"unix:{tmp_path}/collector.sock"
     with start("serve", "--collector", address):

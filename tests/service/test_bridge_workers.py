@@ -70,10 +70,12 @@ def test_a_sign_of_life_tells_of_what_was_handed_over_and_never_came(clock: Cloc
 
 def test_what_came_before_the_first_batch_was_for_an_earlier_panel(clock: Clock) -> None:
     workers = Workers(clock)
-    workers.hear(batch(0, 0, 0))
     workers.hear(batch(9, 1_000))
+    workers.hear(batch(10, 1_001))
+    workers.hear(batch(0, 2_000, 0, worker="2"))
+    workers.hear(batch(9, 2_000, worker="2"))
 
-    assert [row.lost for row in workers.rows()] == [0]
+    assert [row.lost for row in workers.rows()] == [0, 0]
 
 
 def test_one_that_falls_silent_is_dead_and_one_that_says_goodbye_has_ended(clock: Clock) -> None:
