@@ -34,6 +34,8 @@ class Packed(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     host: str = ""
     in_flight: int = 0
     """Requests that have begun and not ended."""
+    uncounted: int = 0
+    """Thinned events of batches that were dropped before they were sent: no statistics have them."""
 
     @property
     def next(self) -> int:

@@ -103,6 +103,8 @@ class Publisher:
 
     def _note_thinned(self, events: Sequence[Event]) -> None:
         self._thinned += map(numbers_of, events)
+        if len(self._thinned) >= MAX_EVENTS:  # to the spool, which is bounded
+            self._put(Batch([], 0, self._next))
 
     def _put(self, batch: Batch) -> None:
         self._number += 1
@@ -111,7 +113,7 @@ class Publisher:
             event.open()  # once more: it may have ended anew since, which seals it
         packed = self._header(self._number, self._next, missed=batch.missed, events=batch.events, thinned=thinned)
         covers = batch.missed + len(batch.events)
-        self._spool.put(Spooled(self._number, self._next, covers, pack(packed)))
+        self._spool.put(Spooled(self._number, self._next, covers, pack(packed), len(thinned)))
         self._next = batch.next
         self._packed += len(batch.events)
         self._missed += batch.missed
@@ -148,7 +150,7 @@ class Publisher:
                 await self._bridge.publish(self._sign_of_life(self._bridge.heartbeat))
             return
         if first.data is None:
-            hole = self._header(first.number, first.after, missed=first.covers)
+            hole = self._header(first.number, first.after, missed=first.covers, uncounted=first.thinned)
             await self._bridge.publish(pack(hole))
         else:
             await self._bridge.publish(first.data)
@@ -183,6 +185,7 @@ class Publisher:
         events: Sequence[Event] = (),
         thinned: Sequence[Event] = (),
         heartbeat: float | None = None,
+        uncounted: int = 0,
     ) -> Packed:
         return Packed(
             worker=self._worker,
@@ -195,6 +198,7 @@ class Publisher:
             heartbeat=self._bridge.heartbeat if heartbeat is None else heartbeat,
             host=_HOST,
             in_flight=len(self._bus.in_flight),
+            uncounted=uncounted,
         )
 
 

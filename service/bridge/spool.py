@@ -17,6 +17,8 @@ class Spooled:
     """Events in it, or missed by it."""
     data: bytes | None
     """None where it was dropped: then a batch that says so goes in its stead."""
+    thinned: int = 0
+    """Events in it that are to be counted only."""
 
 
 class Spool:
@@ -76,6 +78,7 @@ class Spool:
             return False
         self._forget(following)
         hole = Spooled(following.number, oldest.after, oldest.covers + following.covers, None)
+        hole.thinned = oldest.thinned + following.thinned
         self._queue[start] = hole
         del self._queue[start + 1]
         return True

@@ -31,6 +31,8 @@ class Worker:
     events: int = 0
     lost: int = 0
     """Events that are in no batch and never will be."""
+    uncounted: int = 0
+    """Events that were thinned out by sampling, and are in no statistics because their batch was dropped."""
     in_flight: int = 0
     heard: float = -inf
     heartbeat: float = 0.0
@@ -59,6 +61,7 @@ class WorkerRow:
     status: str
     events: int
     lost: int
+    uncounted: int
     in_flight: int
     heard: float
     """Seconds since it was last heard."""
@@ -99,6 +102,7 @@ class Workers:
         if not packed.number:
             return False
         worker.number = packed.number
+        worker.uncounted += packed.uncounted
         worker.events += len(packed.events) + len(packed.thinned)
         return True
 
@@ -122,7 +126,7 @@ class Workers:
         now = self._clock()
         rows = [
             WorkerRow(
-                each.name, each.boot, each.host, each.status(now), each.events, each.lost,
+                each.name, each.boot, each.host, each.status(now), each.events, each.lost, each.uncounted,
                 each.in_flight if each.status(now) == "reporting" else 0, round(now - each.heard, 3),
             )
             for each in reversed(self._lives.values())

@@ -160,6 +160,25 @@ async def test_what_is_only_thinned_out_is_counted_soon(tmp_path: Path) -> None:
         await until(lambda: stats.snapshot().events == 1, "it is counted")
 
 
+async def test_what_is_thinned_out_while_nobody_reads_takes_no_more_than_the_spool_and_is_accounted_for(
+    tmp_path: Path,
+) -> None:
+    address = f"unix:{tmp_path}/collector.sock"
+    async with worker(connect(address), spool=50_000) as (bus, publisher):
+        for number in range(20_000):
+            bus.thin(event(number, total=0.1))
+        bus.publish(event(0))
+        await until(lambda: publisher.statistics().packed == 1, "all packed")
+        assert publisher.statistics().held_bytes <= 50_000 + 40_000
+        async with panel(connect(address)) as (shown, receiver):
+            stats = Stats(shown)
+            await arrived(shown, 1)
+            uncounted = sum(row.uncounted for row in receiver.workers.rows())
+
+            assert uncounted > 0
+            assert stats.snapshot().events + uncounted == 20_001
+
+
 async def test_failures_are_grouped_where_they_are_shown(bridge: NewBridge) -> None:
     failure = Failure(type="E", message="m", traceback="t", fingerprint="f")
     async with worker(bridge()) as (bus, _), panel(bridge()) as (shown, _):
