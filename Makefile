@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-SOURCES := $(wildcard bus/*.py service/*.py service/*/*.py ui/*.py ui/assets/*)
+SOURCES := $(wildcard bus/*.py service/*.py service/*/*.py service/*/assets/* ui/*.py ui/assets/*)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test prove check format bench lock clean

@@ -9,6 +9,8 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
 
+from .access import Everybody, Gate, Policy, SignIn, Tokens
+from .access.refusals import access_router
 from .export import export_router
 from .metrics import metrics_router
 from .pipeline import Pipeline
@@ -28,11 +30,17 @@ class ControlPlane:
     :param capture: the statistics of what produces events here
     :param hosts: names it may be called by; without, any. A page elsewhere that had its own name point to
         this machine could read everything otherwise.
+    :param policy: who gets in; without, everybody
     :param replay: the way back into the application, if there is one
     """
 
     def __init__(
-        self, pipeline: Pipeline, capture: Statistics, hosts: tuple[str, ...] = (), replay: Replay | None = None
+        self,
+        pipeline: Pipeline,
+        capture: Statistics,
+        hosts: tuple[str, ...] = (),
+        policy: Policy | None = None,
+        replay: Replay | None = None,
     ) -> None:
         from reqscope.ui import Health, Panel  # here, and only here, do the planes and the panel meet
 
@@ -58,9 +66,19 @@ class ControlPlane:
         self.app.include_router(metrics_router(pipeline, capture, self._streams, lambda: self.panel.viewers))
         self.app.include_router(query_router(pipeline, self._more(capture)))
         answer_with_problems(self.app)
+        self._guard(policy or Everybody())
         if hosts:
             self.app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
         self.panel.mount(self.app)
+
+    def _guard(self, policy: Policy) -> None:
+        """Let nobody in but whom `policy` knows, and programs with a token."""
+        self.app.include_router(access_router())
+        if (router := policy.router()) is not None:
+            self.app.include_router(router)
+        if isinstance(policy, SignIn):
+            policy.sessions.on_end = self.panel.look_again
+        self.app.add_middleware(Gate, policy=policy, tokens=Tokens(self._pipeline.settings.tokens_file))
 
     def running(self) -> AbstractAsyncContextManager[None]:
         """Run the pipeline's readers, the panel among them, for as long as the block lasts."""

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from .access.commands import tokens_app, users_app
 from .settings import Settings
 
 app = typer.Typer(
@@ -23,6 +24,8 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
+app.add_typer(users_app, name="user")
+app.add_typer(tokens_app, name="token")
 out = Console()
 err = Console(stderr=True, highlight=False)
 
@@ -51,7 +54,14 @@ Replayed = Annotated[
 ]
 Insecure = Annotated[
     bool | None,
-    typer.Option("--insecure", help="Listen where others can reach it, although the panel asks nobody who they are."),
+    typer.Option("--insecure", help="Listen where others can reach it, although nobody is asked who they are."),
+]
+SignIn = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|on|off",
+        help="Whether people sign in to the panel. On its own where others can reach it, or users are configured.",
+    ),
 ]
 
 
@@ -65,10 +75,11 @@ def serve(
     log_file: LogFile = None,
     capacity: Capacity = None,
     bodies: BodiesKept = None,
+    sign_in: SignIn = None,
     insecure: Insecure = None,
 ) -> None:
     """Collect requests and records: `POST /log`, `POST /events`, and a panel that shows them."""
-    settings = _settings(locals())
+    settings = _guarded(_settings(locals()), ingest=True)
     if settings.replay:
         err.print("REQSCOPE_REPLAY has no effect here: a collector has no application to send requests to.")
     from .collector import fallback_app
@@ -90,6 +101,7 @@ def run(
     capacity: Capacity = None,
     bodies: BodiesKept = None,
     replay: Replayed = None,
+    sign_in: SignIn = None,
     insecure: Insecure = None,
     factory: Annotated[bool, typer.Option("--factory", help="APP is a function that returns the application.")] = False,
     app_dir: Annotated[Path, typer.Option(help="Where to look for MODULE.")] = Path(),
@@ -97,7 +109,7 @@ def run(
 ) -> None:
     """Run an ASGI application, unchanged, and show the requests it gets."""
     options = {name: value for name, value in locals().items() if name in Settings.model_fields}
-    settings = _settings(options)
+    settings = _guarded(_settings(options), ingest=False)
     if reload:
         _supervise(app_dir)
     _launch(settings, lambda: _load(target, factory=factory, app_dir=app_dir), ingest=False)
@@ -114,13 +126,14 @@ def demo(
     capacity: Capacity = None,
     bodies: BodiesKept = None,
     replay: Replayed = None,
+    sign_in: SignIn = None,
     insecure: Insecure = None,
 ) -> None:
     """Like `serve`, with a small shop and its customers.
 
     Keeps bodies, lets requests to the shop be replayed, and logs nothing, unless told.
     """
-    settings = _settings(locals())
+    settings = _guarded(_settings(locals()), ingest=True)
     quiet = {"log": "none", "bodies": "all", "replay": ("*", "POST /orders")}
     settings = settings.model_copy(
         update={name: value for name, value in quiet.items() if name not in settings.model_fields_set}
@@ -235,11 +248,29 @@ def _settings(given: dict[str, Any]) -> Settings:
             "\n".join(_explain(str(each["loc"][0]), given, each["msg"], each["input"]) for each in error.errors()),
             status=2,
         )
-    if not settings.is_loopback and not settings.insecure:
+    return settings
+
+
+def _guarded(settings: Settings, *, ingest: bool) -> Settings:
+    """Refuse to listen where others can reach what asks nobody who they are."""
+    from .access import PrivateFileError
+    from .admission import missing_credentials
+
+    try:
+        steps = missing_credentials(settings, ingest=ingest)
+    except PrivateFileError as error:
+        _fail(str(error))
+    if steps:
         _fail(
-            f"refusing to listen on {settings.host}: the panel shows every request and asks nobody who they are.\n"
-            "Keep --host 127.0.0.1 and reach it through an SSH tunnel, mount the panel in an application of your own\n"
-            "that has a sign-in, or pass --insecure if everyone who can reach this address may see and send everything."
+            f"refusing to listen on {settings.host}, where others could see every request, without this first:\n"
+            + "".join(f"  {step}\n" for step in steps)
+            + "Or keep --host 127.0.0.1 and reach it through an SSH tunnel, or mount the panel in an application of\n"
+            "your own; or pass --insecure if everyone who can reach this address may see and send everything."
+        )
+    if not settings.is_loopback and settings.insecure:
+        err.print(
+            f"[bold yellow]warning:[/] --insecure: whoever can reach {escape(settings.host)} may be asked for nothing.",
+            soft_wrap=True,
         )
     return settings
 
@@ -261,6 +292,7 @@ def _launch(
         _fail(str(error))
     application = make_app()
     err.print("Reqscope is starting …", style="dim")
+    from .access import PrivateFileError
     from .standalone import standalone  # takes seconds: it imports Gradio
 
     try:
@@ -273,7 +305,10 @@ def _launch(
             replays=replays,
             announce=_announcer(ingest),
             background=background,
+            announce_link=_announce_link,
         )
+    except PrivateFileError as error:
+        _fail(str(error))
     except OSError as error:
         _fail(f"cannot write to the log file {settings.log_file}: {error.strerror}; name another with --log-file")
     sys.exit(launcher.run())
@@ -284,9 +319,16 @@ def _announcer(ingest: bool) -> Callable[[str, str], None]:
         command = f"curl -X POST --data hello {api}/log" if ingest else f"curl {api}/"
         for name, value in (("Panel", panel), ("API", api), ("Try", command)):
             err.print(f"  [bold]{name:<8}[/]{escape(value)}", soft_wrap=True)
+        if "/sign-in?link=" in panel:
+            err.print("  The panel's link lets in one browser, once.", style="dim")
         err.print("  Ctrl-C stops both.", style="dim")
 
     return announce
+
+
+def _announce_link(address: str) -> None:
+    err.print("  Somebody has signed in with the link. The next one:", style="dim")
+    err.print(f"  [bold]{'Panel':<8}[/]{escape(address)}", soft_wrap=True)
 
 
 def _load(target: str, *, factory: bool, app_dir: Path) -> Any:

@@ -6,7 +6,9 @@ from starlette.types import ASGIApp
 
 from reqscope.bus.encoding import encode
 
+from .access import Users
 from .admin import answer_with_problems
+from .admission import IngestGuard
 from .capture import CaptureMiddleware
 from .ingest import DataPlane
 from .monitor import Monitor, wrap
@@ -24,14 +26,19 @@ class _Collector(Monitor):
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Return the collector with the panel under `/reqscope`, as one application for a server of your own.
 
-    `uvicorn --factory reqscope.service:create_app` serves both from one port.
+    `uvicorn --factory reqscope.service:create_app` serves both from one port. Where there are users of
+    `reqscope user`, people sign in; without, the panel answers this machine only. Records come from this machine, or
+    with a token of `reqscope token`.
 
     :raises OSError: the log file cannot be opened
+    :raises PrivateFileError: the file of users or tokens cannot be used
     """
     app = fallback_app()
-    monitor = _Collector(app, settings=settings)
+    settings = settings or Settings()
+    monitor = _Collector(app, auth="users" if len(Users(settings.users_file)) else None, settings=settings)
+    guard = IngestGuard(settings, by_request=True)
     # Outside the capture: within it, a record would be an event twice.
-    wrap(app, lambda stack: DataPlane(stack, monitor.bus, monitor.redaction, monitor.faults))
+    wrap(app, lambda stack: DataPlane(stack, monitor.bus, monitor.redaction, monitor.faults, guard))
     return app
 
 
@@ -58,4 +65,5 @@ def data_plane(pipeline: Pipeline, app: ASGIApp) -> tuple[DataPlane, CaptureMidd
     What nobody asked for is an event too, so that a client that calls the wrong path is seen.
     """
     capture = pipeline.capture(app, ignore=["/livez"])
-    return DataPlane(capture, pipeline.bus, pipeline.redaction, pipeline.faults), capture
+    guard = IngestGuard(pipeline.settings)
+    return DataPlane(capture, pipeline.bus, pipeline.redaction, pipeline.faults, guard), capture

@@ -2,7 +2,7 @@
 
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -29,6 +29,7 @@ ROUTES: Final = ("/log", "/events")
 MAX_BODY: Final = 1 << 20
 MAX_BATCH: Final = 8 << 20
 _ECHO: Final = 1_000
+_NO_TOKEN: Final = "send a token: Authorization: Bearer …, made by `reqscope token add NAME --scope ingest`"
 _MAX_DISCARDED: Final = 64 << 20
 _DISCARD_FOR: Final = 2.0
 _PUBLISH_AT_ONCE: Final = 1_000
@@ -52,12 +53,19 @@ class DataPlane:
     :param app: everything else, lifespan included
     :param redaction: what to mask in posted records before anybody sees them
     :param faults: where its failures are counted
+    :param guard: whether a request may send records
     """
 
     def __init__(
-        self, app: ASGIApp, bus: EventBus, redaction: Redaction | None = None, faults: Faults | None = None
+        self,
+        app: ASGIApp,
+        bus: EventBus,
+        redaction: Redaction | None = None,
+        faults: Faults | None = None,
+        guard: Callable[[Scope], bool] = lambda scope: True,
     ) -> None:
         self._app = app
+        self._guard = guard
         self._bus = bus
         self._gate = Gate(redaction or Redaction(), faults or Faults())
         self._record = SealedRecord(self._gate)
@@ -73,6 +81,8 @@ class DataPlane:
         try:
             if self._bus.closed:
                 raise Refusal(503, "the monitor is going down", ((b"retry-after", b"1"),))
+            if not self._guard(scope):
+                raise Refusal(401, _NO_TOKEN, ((b"www-authenticate", b'Bearer realm="reqscope"'),))
             if scope["method"] != "POST":
                 raise Refusal(405, f"{scope['path']} takes POST only", ((b"allow", b"POST"),))
             await route(post, body, send)

@@ -47,7 +47,7 @@ class Launcher:
     signal stops at once.
 
     :param lifespan: whether the data plane's application must have one
-    :param trusted_proxies: whose forwarding headers the data plane believes; nobody's by default, because a client
+    :param trusted_proxies: whose forwarding headers are believed; nobody's by default, because a client
         could name itself otherwise
     :param background: what to run beside the servers, once they answer
     :param announce: called once they answer
@@ -70,7 +70,7 @@ class Launcher:
         self._announce = announce
         self._servers = {
             _server(data, lifespan, trusted_proxies): data_socket,
-            _server(control.app, "on", ""): control_socket,
+            _server(control.app, "on", trusted_proxies): control_socket,
         }
         self._exit_code = 0
         self._stop = anyio.Event()

@@ -15,7 +15,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from reqscope.bus import EventBus
 
+from .access import HOST_SCOPE
 from .admin import ControlPlane
+from .admission import MonitorAuth, mounted_policy
 from .capture import CaptureMiddleware
 from .faults import Faults
 from .inprocess import InProcess
@@ -32,26 +34,50 @@ class Monitor:
 
     Call it before the application starts. Capture stands outside all middleware, wherever that is added, and so
     sees what leaves the application, its answers to errors too. The panel is reached at `path`, also under a root
-    path and behind a proxy. It asks nobody who they are, so an application that others can reach must guard that
-    path itself.
+    path and behind a proxy.
+
+    Who may see it is for `auth` to say. Without, the panel answers only requests that come from this machine
+    directly, and tells others what to write.
 
     Log lines are off unless `settings` or `REQSCOPE_LOG` turn them on: the application's standard output is its own.
 
     :param app: the application, which goes on as before
     :param path: where the panel is mounted
-    :raises ValueError: `path` is not an absolute path below the root
+    :param auth: who may see the panel: a function of the request, or a FastAPI dependency, that returns a user's name,
+        a `User`, or None for somebody unknown. It is called, behind the application's middleware, for each request to
+        the panel, and must not read the body. Or `"users"` for those of `reqscope user`, or `"open"` for everybody
+    :param login_url: the application's own page that browsers go to which `auth` does not know. It gets the way back as
+        `next` in the query, which is a path, and must check that it is before it redirects there
+    :param logout_url: where the panel's "Sign out" goes
+    :param app_url: where the panel's "Open app" goes
+    :raises ValueError: `path` is not an absolute path below the root, or a URL is not a path of the application's own
     :raises OSError: the log file cannot be opened
+    :raises PrivateFileError: the file of users cannot be used
     :raises RuntimeError: the application has started
     """
 
-    def __init__(self, app: Starlette, path: str = "/reqscope", *, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        app: Starlette,
+        path: str = "/reqscope",
+        *,
+        auth: MonitorAuth = None,
+        login_url: str | None = None,
+        logout_url: str | None = None,
+        app_url: str | None = None,
+        settings: Settings | None = None,
+    ) -> None:
         if not path.startswith("/") or path.strip("/") == "":
             raise ValueError(f"the panel needs a path below the root such as '/reqscope', not {path!r}")
         path = path.rstrip("/")
-        self._pipeline = Pipeline(_quiet(settings or Settings()))
+        settings = _quiet(settings or Settings())
+        policy = mounted_policy(auth, settings, login_url, logout_url, app_url, app)
+        self._pipeline = Pipeline(settings)
         self._capture: CaptureMiddleware | None = None
         self._inside = InProcess(app)
-        self._control = ControlPlane(self._pipeline, self._capture_statistics, replay=self._replay(path))
+        self._control = ControlPlane(
+            self._pipeline, self._capture_statistics, policy=policy, replay=self._replay(path)
+        )
         wrap(app, lambda stack: self._watched(stack, path))
         app.router.routes.insert(0, Mount(path, _rooted(self._control.app), name="reqscope"))
         self._chain_lifespan(app)
@@ -125,7 +151,8 @@ def _rooted(app: ASGIApp) -> ASGIApp:
         outer = scope.get("app_root_path", "")
         if outer and not scope["path"].startswith(scope["root_path"]):
             scope = {**scope, "path": outer + scope["path"]}
-        await app(scope, receive, send)
+        # What `auth` is to see is the host's application and state, and not those of the panel.
+        await app({**scope, HOST_SCOPE: scope}, receive, send)
 
     return rooted
 

@@ -1,5 +1,7 @@
 """What can be set, from flags over the environment over defaults."""
 
+import os
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
@@ -10,6 +12,12 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from .capture import Bodies
 from .redaction import SENSITIVE
 from .replay_rules import ReplayRules
+
+
+def _configuration(name: str) -> Path:
+    """Return where a file of the user's own is kept (https://specifications.freedesktop.org/basedir-spec/latest/)."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "reqscope" / name
+
 
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 LogTarget: TypeAlias = Literal["stdout", "file", "both", "none"]
@@ -44,7 +52,17 @@ class Settings(BaseSettings):
         description="Addresses of proxies, comma-separated, whose X-Forwarded-For and -Proto are believed. * is all.",
     )
     insecure: bool = Field(
-        default=False, description="Listen where others can reach it, although the panel asks nobody who they are."
+        default=False, description="Listen where others can reach it, although nobody is asked who they are."
+    )
+    sign_in: Literal["auto", "on", "off"] = Field(
+        default="auto",
+        description="Whether people sign in to the panel: auto where others can reach it or users are configured.",
+    )
+    users_file: Path = Field(
+        default_factory=partial(_configuration, "users.json"), description="The file of `reqscope user`."
+    )
+    tokens_file: Path = Field(
+        default_factory=partial(_configuration, "tokens.json"), description="The file of `reqscope token`."
     )
     log: LogTarget = Field(default="stdout", description="Where JSON log lines go: stdout, file, both or none.")
     log_file: Path = Field(default=Path("reqscope.jsonl"), description="The file that log lines are appended to.")

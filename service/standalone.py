@@ -8,7 +8,9 @@ from typing import Any
 import httpx
 from starlette.types import ASGIApp
 
+from .access import SignIn
 from .admin import LOOPBACK_HOSTS, ControlPlane
+from .admission import standalone_policy
 from .collector import data_plane
 from .ingest import ROUTES as INGEST_ROUTES
 from .launcher import Background, Launcher
@@ -29,6 +31,7 @@ def standalone(
     replays: bool = True,
     announce: Callable[[str, str], None],
     background: Callable[[str], Background] | None = None,
+    announce_link: Callable[[str], None] = lambda address: None,
 ) -> Launcher:
     """Return what serves `app` on one socket and the panel on the other.
 
@@ -36,7 +39,9 @@ def standalone(
     :param replays: whether `app` is one that requests can be sent to again
     :param announce: called with the API's and the panel's address once they answer
     :param background: given the API's address, returns what to run beside the servers
+    :param announce_link: called with each new address that lets one browser in, when the one before has been used
     :raises OSError: the log file cannot be opened
+    :raises PrivateFileError: the file of users or tokens cannot be used
     """
     pipeline = Pipeline(settings)
     data: Any
@@ -46,7 +51,13 @@ def standalone(
         data = capture = pipeline.capture(app)
     hosts = LOOPBACK_HOSTS if settings.is_loopback else ()
     replay = _replay(pipeline, url(api), INGEST_ROUTES if ingest else ()) if replays else None
-    control = ControlPlane(pipeline, lambda: asdict(capture.statistics()), hosts, replay)
+    collects = ingest and background is None  # there is no application to look at
+    links: dict[str, str | int] = {} if collects else {"app_port": api.getsockname()[1]}
+    policy = standalone_policy(settings, links)
+    control = ControlPlane(pipeline, lambda: asdict(capture.statistics()), hosts, policy, replay)
+    link = policy.link if isinstance(policy, SignIn) else None
+    if link is not None:
+        link.announce = lambda path: announce_link(url(panel) + path)
     return Launcher(
         data,
         api,
@@ -55,7 +66,7 @@ def standalone(
         lifespan="on" if ingest else "auto",
         trusted_proxies=settings.trusted_proxies,
         background=[background(url(api))] if background else [],
-        announce=lambda: announce(url(api), url(panel)),
+        announce=lambda: announce(url(api), url(panel) + (link.path if link else "")),
     )
 
 

@@ -9,6 +9,7 @@ from reqscope.bus.encoding import encode
 from reqscope.bus.stats import CLASSES, Second
 
 from .pages import Pages
+from .visitor import Visitor
 
 MAX_ROWS: Final = 500
 """Rows in a frame."""
@@ -70,9 +71,10 @@ class Frames:
         self._pages = pages or Pages(bus, stats)
         self._built: dict[tuple[object, ...], Frame] = {}
 
-    def hello(self, token: str) -> str:
-        """The first frame of a stream: the name by which the page steers its view."""
-        return _json("hello", token=token, boot=self._bus.boot, classes=CLASSES)
+    def hello(self, token: str, visitor: Visitor) -> str:
+        """The first frame of a stream: the name by which the page steers its view, and who looks at it."""
+        user = {"name": visitor.name, "admin": visitor.is_admin, "links": visitor.links}
+        return _json("hello", token=token, boot=self._bus.boot, classes=CLASSES, user=user)
 
     def full(self, passes: Filter, head: int) -> Frame:
         """The newest rows that pass, up to event number `head` at the least, and all the history there is."""
@@ -114,6 +116,14 @@ class Frames:
     def bye(self) -> str:
         """The last frame before the server goes down."""
         return _json("bye")
+
+    def signed_out(self) -> str:
+        """The last frame for somebody whose session has ended."""
+        return _json("signed-out")
+
+    def confirm(self) -> str:
+        """Ask the page for a request that shows that its visitor is still signed in."""
+        return _json("confirm")
 
     def _once(self, key: tuple[object, ...], build: Callable[[], Frame]) -> Frame:
         frame = self._built.get(key)

@@ -26,6 +26,7 @@ from .frames import Frames, Health
 from .live import HEARTBEAT, LiveFeed
 from .pages import LIVE, PAGES, Pages, System, window_of
 from .plots import leave_backend_alone
+from .visitor import visitor_of
 
 T = TypeVar("T")
 
@@ -36,6 +37,7 @@ _SCRIPTS: Final = (
     "running.js",
     "pages.js",
     "options.js",
+    "account.js",
     "suggest.js",
     "detail.js",
     "compare.js",
@@ -94,6 +96,10 @@ class Panel:
         """Say goodbye to every open page, so that a server that goes down need not wait for them."""
         self._feed.close()
 
+    def look_again(self) -> None:
+        """Have every open page's stream see whether its session still goes on."""
+        self._feed.look_again()
+
     async def wait_empty(self) -> None:
         """Wait until no page is open any more."""
         await self._feed.wait_empty()
@@ -116,6 +122,8 @@ class Panel:
             ssr_mode=False,
             mcp_server=False,
             pwa=False,
+            # Who gets here has passed the gate. Gradio is told who it is, and asks for each of its routes.
+            auth_dependency=lambda request: visitor_of(request).name,
         )
         mounted: Any = next(route for route in app.routes if getattr(route, "path", None) == "")
         # An unauthenticated GET would otherwise run the start-up events again, and Gradio lose track of its streams.
@@ -123,8 +131,8 @@ class Panel:
 
     def _build(self) -> gr.Blocks:
         # Gradio marks what the page may call, and a bound method cannot be marked.
-        async def steer(command: dict[str, Any]) -> dict[str, Any]:
-            return self._steer(command)
+        async def steer(command: dict[str, Any], request: gr.Request) -> dict[str, Any]:
+            return self._steer(command, visitor_of(request).session)
 
         async def detail(event_id: str) -> str | None:
             return self._detail(event_id)
@@ -178,22 +186,24 @@ class Panel:
         leave_backend_alone()
         asked = dict(request.query_params)
         passes, _ = _parse(asked.get("filter", ""))
-        viewer = self._feed.open(passes)
+        visitor = visitor_of(request)
+        viewer = self._feed.open(passes, visitor)
         if asked.get("view") in PAGES:  # not `page`: Gradio takes that for a page of its own
             viewer.turn_to(asked["view"], window_of(asked.get("window")))
         session = request.session_hash or ""
         try:
-            yield self._frames.hello(viewer.token)
+            yield self._frames.hello(viewer.token, visitor)
             while (frame := await self._feed.next_frame(viewer, lambda: self._unsent(session) > _UNSENT)) is not None:
                 yield in_json(frame)
         finally:
             self._feed.drop(viewer)
 
-    def _steer(self, command: dict[str, Any]) -> dict[str, Any]:
+    def _steer(self, command: dict[str, Any], session: str = "") -> dict[str, Any]:
         """Change the `filter` or the `page` of a view, or have it `paused`, or `parked` while nobody looks."""
         viewer = self._feed.find(str(command.get("token")))
-        if viewer is None:
+        if viewer is None or viewer.visitor.session != session:
             return {"ok": False, "error": "this view has ended"}
+        viewer.confirm()
         if "filter" in command:
             passes, error = _parse(str(command["filter"]))
             if error is not None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from reqscope.bus import Event, EventBus, Filter, JsonLogSink, LoopLag, Running, SinkRunner, Stats
 from reqscope.ui.frames import LONG, MAX_ROWS, SAMPLE, SHOWN_RUNNING, Frame, Frames, Health
+from reqscope.ui.visitor import Anybody
 
 EVERYTHING = Filter.parse("")
 
@@ -33,11 +34,12 @@ def seqs(frame: Frame) -> list[int]:
 
 
 def test_the_first_frame_tells_the_page_its_name_and_whose_events_it_will_get(bus: EventBus, frames: Frames) -> None:
-    assert read(frames.hello("name")) == {
+    assert read(frames.hello("name", Anybody())) == {
         "kind": "hello",
         "token": "name",
         "boot": bus.boot,
         "classes": ["2xx", "3xx", "4xx", "5xx", "other"],
+        "user": {"name": "", "admin": True, "links": {}},
     }
 
 

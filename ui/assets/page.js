@@ -1,7 +1,7 @@
 // The page: takes frames apart, and wires controls to the view that the server keeps for this tab.
 (function () {
   "use strict";
-  const { Table, Charts, Running, Pages, Options, Suggest, Detail, Connection, count, formatDuration, term } = window.reqscope;
+  const { Table, Charts, Running, Pages, Options, Account, Suggest, Detail, Connection, count, formatDuration, term } = window.reqscope;
   const STATES = { live: "Live", paused: "Paused", lost: "Reconnecting", connecting: "Connecting" };
   const THEMES = ["system", "light", "dark"];
 
@@ -18,6 +18,7 @@
         onOpen: (id) => { this.mark("event", id); this.table.select(Number(id.slice(id.lastIndexOf("-") + 1))); }, onClose: () => { this.mark("event", ""); this.table.deselect(); },
         onFilter: (text) => this.narrow(text), replay: props.replay && replayOf,
       });
+      this.account = new Account(this.at("app"), this.at("account"), this.at("account-box"));
       this.options = new Options(this.root, this.at("options"), this.at("option-box"), {
         onFilter: (text) => { this.turn("live"); this.setFilter(text); }, current: () => this.at("filter").value.trim(),
         onDensity: (height) => this.table.setHeight(height),
@@ -73,6 +74,8 @@
       this.connection.heard();
       if (frame.kind === "bye") return this.connection.goodbye();
       if (frame.kind === "hello") return this.hello(frame);
+      if (frame.kind === "signed-out") return location.reload(); // which leads to the sign-in, and back here
+      if (frame.kind === "confirm") return this.confirm();
       if (frame.kind === "full") { this.missed = 0; this.table.replace(frame.rows); }
       if (frame.kind === "add") { this.missed += frame.missed + frame.hidden; this.table.append(frame.rows, gapText(frame)); }
       if (frame.kind === "page" && frame.page === this.page) this.pages.show(frame.page, frame.content, this.window);
@@ -86,11 +89,14 @@
     hello(frame) {
       if (this.boot !== frame.boot) this.charts.clear();
       this.token = frame.token; this.boot = frame.boot;
+      this.account.show(frame.user);
       // A stream that began anew has the filter of the page's address; what was typed or paused since is told again.
       if (this.at("filter").value) this.applyFilter();
       if (this.page !== "live") this.steer({ page: this.page, window: this.window });
       if (this.paused) this.steer({ paused: true });
     }
+    // The server wants to see that whoever opened this page is still signed in, which each request shows.
+    async confirm() { if (!(await this.steer({})).ok) this.connection.lost(); }
     setFilter(text) { this.at("filter").value = text; this.applyFilter(); }
     // Only what began in that time, instead of any other.
     within(from, to) {
