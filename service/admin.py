@@ -6,6 +6,7 @@ from dataclasses import asdict
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
 
@@ -78,7 +79,9 @@ class ControlPlane:
             self.app.include_router(router)
         if isinstance(policy, SignIn):
             policy.sessions.on_end = self.panel.look_again
-        self.app.add_middleware(Gate, policy=policy, tokens=Tokens(self._pipeline.settings.tokens_file))
+        tokens = Tokens(self._pipeline.settings.tokens_file)
+        # The innermost: what looks at names, origins and headers stands outside, and sees its answers, too.
+        self.app.user_middleware.append(Middleware(Gate, policy=policy, tokens=tokens))
 
     def running(self) -> AbstractAsyncContextManager[None]:
         """Run the pipeline's readers, the panel among them, for as long as the block lasts."""

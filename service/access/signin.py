@@ -107,7 +107,7 @@ class SignIn:
             session=session.key,
             is_live=lambda: self.sessions.is_live(session),
             wait_end=lambda: self.sessions.wait_end(session),
-            links={"sign_out_form": f"{root}/sign-out", **self._links},
+            links={"sign_out_post": f"{root}/sign-out", **self._links},
         )
 
     def challenge(self, scope: Scope) -> Response:

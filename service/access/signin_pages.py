@@ -102,6 +102,8 @@ def _page(
         name=name,
         link=link,
         hidden="" if error else "hidden",
+        first="" if name else "autofocus",
+        then="autofocus" if name else "",
     )
     headers = {**PAGE, "retry-after": str(retry)} if retry else PAGE
     return HTMLResponse(body, status, headers)

@@ -1,5 +1,6 @@
 """Real servers in processes of their own, and a real browser."""
 
+import os
 import re
 import shutil
 import signal
@@ -66,7 +67,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
 
     @contextmanager
     def start_server(
-        *command: str, api_port: int = 0, panel_port: int = 0, stdout: int | None = None
+        *command: str, api_port: int = 0, panel_port: int = 0, stdout: int | None = None, configuration: Path | None = None
     ) -> Generator[Server]:
         log = tmp_path_factory.mktemp("log") / "events.jsonl"
         ports = ["--api-port", str(api_port), "--panel-port", str(panel_port)]
@@ -75,6 +76,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
             [sys.executable, "-m", "reqscope.service", *command, *ports, *logging],
             stdout=subprocess.DEVNULL if stdout is None else stdout,
             stderr=subprocess.PIPE,
+            env={**os.environ, "XDG_CONFIG_HOME": str(configuration or log.parent)},
         )
         with ending(process):
             output = lines_of(process)

@@ -29,11 +29,13 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No setting of whoever runs the tests has a say in them."""
     for name in [*os.environ]:
         if name.upper().startswith("REQSCOPE_") or name in ("API_PORT", "GRADIO_PORT"):
             monkeypatch.delenv(name)
+    # Nor has who they let in to a panel of their own.
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-configuration"))
 
 
 async def until(holds: Callable[[], bool], what: str) -> None:

@@ -24,17 +24,23 @@
       }
       this.button.hidden = !name;
       this.button.textContent = name;
+      this.button.dataset.initial = [...name].slice(0, 1).join("").toUpperCase(); // what a phone has room for
+      this.button.setAttribute("aria-label", `Account of ${name}`);
       this.button.title = `Signed in as ${name}`;
       const who = Object.assign(document.createElement("p"), { textContent: `${name}, ${admin ? "admin" : "viewer"}` });
       this.box.replaceChildren(who, ...this.signOut(links));
     }
-    // A host's own sign-out is a page of its; ours changes something, so it is a form.
+    // A host's sign-out is a page of the host's. Ours changes something, so it is a POST; and not by a form, whose
+    // origin browsers hide where a page sends no referrer.
     signOut(links) {
       if (links.sign_out) return [Object.assign(document.createElement("a"), { href: links.sign_out, textContent: "Sign out" })];
-      if (!links.sign_out_form) return [];
-      const form = Object.assign(document.createElement("form"), { method: "post", action: links.sign_out_form });
-      form.append(Object.assign(document.createElement("button"), { textContent: "Sign out" }));
-      return [form];
+      if (!links.sign_out_post) return [];
+      const button = Object.assign(document.createElement("button"), { type: "button", textContent: "Sign out" });
+      button.addEventListener("click", async () => {
+        button.disabled = true;
+        try { location.assign((await fetch(links.sign_out_post, { method: "POST" })).url); } catch { button.disabled = false; }
+      });
+      return [button];
     }
   }
 
