@@ -1,6 +1,7 @@
 """Capture, ingest, query, settings, servers and the command line."""
 
 from .access import User as User
+from .access import local_path as local_path
 from .access import proxy_header as proxy_header
 from .access import require_admin as require_admin
 from .capture import CaptureMiddleware as CaptureMiddleware

@@ -3,6 +3,7 @@
 from .gate import HOST_SCOPE as HOST_SCOPE
 from .gate import Gate as Gate
 from .hostlogin import proxy_header as proxy_header
+from .paths import local_path as local_path
 from .policies import Everybody as Everybody
 from .policies import Policy as Policy
 from .private_file import PrivateFileError as PrivateFileError

@@ -58,7 +58,7 @@
       });
       matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.theme(localStorage.getItem("reqscope-theme") ?? "system"));
       this.at("nav").addEventListener("click", (event) => {
-        const link = event.target.closest("[data-page]");
+        const link = event.target.closest("a[data-page]");
         if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return; // another tab is the browser's business
         event.preventDefault();
         this.turn(link.dataset.page);
