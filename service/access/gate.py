@@ -16,7 +16,7 @@ from .refusals import refuse, unknown
 from .tokens import PREFIX, Tokens, bearer
 from .visits import ADMINS_ONLY, VISIT, User, Visit
 
-PUBLIC: Final = frozenset({"/livez", "/readyz", "/access.css"})
+PUBLIC: Final = frozenset((method, path) for method in ("GET", "HEAD") for path in ("/livez", "/readyz", "/access.css"))
 """What anybody may ask for: whether the process is well, and how a refusal looks."""
 
 HOST_SCOPE: Final = "reqscope.host"
@@ -30,10 +30,10 @@ logger = logging.getLogger(__name__)
 
 
 class Gate:
-    """ASGI middleware that asks `policy` about every request and WebSocket but those to public paths.
+    """ASGI middleware that asks `policy` about every request and WebSocket but those that are public.
 
-    Paths are let through by name, so what is added behind it is closed until somebody says otherwise. Below `/api/`
-    whatever is not for reading needs an admin. A stream that is open when its session ends is cut off.
+    Those are let through by method and path, so what is added behind it is closed until somebody says otherwise.
+    Below `/api/` whatever is not for reading needs an admin. A stream that is open when its session ends is cut off.
 
     :param tokens: those of programs, which get in to the API under any policy
     """
@@ -45,10 +45,10 @@ class Gate:
         self._public = PUBLIC | policy.public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = "" if scope["type"] == "lifespan" else below_root(scope)
-        if scope["type"] == "lifespan" or path in self._public:
+        if scope["type"] == "lifespan" or (scope.get("method"), below_root(scope)) in self._public:
             await self._app(scope, receive, send)
             return
+        path = below_root(scope)
         found = await self._judge(scope, path)
         if isinstance(found, Visit):
             await self._admit(found, {**scope, VISIT: found}, receive, send)

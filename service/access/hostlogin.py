@@ -41,7 +41,7 @@ class HostLogin:
     :raises ValueError: a URL is not a path of the host's own
     """
 
-    public: frozenset[str] = frozenset()
+    public: frozenset[tuple[str, str]] = frozenset()
 
     def __init__(
         self,

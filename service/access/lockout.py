@@ -30,11 +30,10 @@ class Lockout:
     def attempt(self, user: str, address: str) -> float:
         """Note an attempt, and return 0; or the seconds to wait until one is allowed again."""
         key, now = (user, _network(address)), self._clock()
-        times = self._failures.setdefault(key, deque())
+        times = self._failures.setdefault(key, deque(maxlen=FAILURES))
         self._failures.move_to_end(key)
-        while times and times[0] <= now - PERIOD:
-            times.popleft()
-        if len(times) >= FAILURES:
+        locked = len(times) == FAILURES and times[-1] - times[0] < PERIOD
+        if locked and now < times[-1] + PERIOD:
             return times[-1] + PERIOD - now
         times.append(now)
         if len(self._failures) > _REMEMBERED:

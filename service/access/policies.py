@@ -25,8 +25,8 @@ class Policy(Protocol):
     """Says whose a request is."""
 
     @property
-    def public(self) -> frozenset[str]:
-        """Paths that anybody may ask for, beside those that say the process is well."""
+    def public(self) -> frozenset[tuple[str, str]]:
+        """Methods and paths that anybody may ask for, beside those that say the process is well."""
         ...
 
     def router(self) -> APIRouter | None:
@@ -46,7 +46,7 @@ class Policy(Protocol):
 class Everybody:
     """Lets everybody in, as an admin. For a panel that only this machine can reach, or by explicit wish."""
 
-    public: frozenset[str] = frozenset()
+    public: frozenset[tuple[str, str]] = frozenset()
 
     def __init__(self, links: dict[str, str | int] | None = None) -> None:
         self._visit = Visit(User("", "admin"), links=links or {})

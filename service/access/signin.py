@@ -89,8 +89,8 @@ class SignIn:
         self._limit: anyio.CapacityLimiter | None = None
 
     @property
-    def public(self) -> frozenset[str]:
-        return frozenset({"/sign-in", "/sign-out"})
+    def public(self) -> frozenset[tuple[str, str]]:
+        return frozenset({("GET", "/sign-in"), ("POST", "/sign-in"), ("POST", "/sign-out")})
 
     def router(self) -> APIRouter | None:
         from .signin_pages import sign_in_router
@@ -183,12 +183,16 @@ class SignIn:
 def cookie_name(scope: Scope) -> str:
     """Return the name of the cookie: one for each port, because browsers send cookies to all ports of a host."""
     server = scope.get("server") or ("", None)
-    prefix = "__Host-" if scope["scheme"] == "https" else ""
+    prefix = "__Host-" if _is_secure(scope) else ""
     return f"{prefix}reqscope_{server[1] or 'session'}"
 
 
+def _is_secure(scope: Scope) -> bool:
+    return scope.get("scheme") in ("https", "wss")
+
+
 def _set_cookie(response: Response, scope: Scope, value: str, max_age: int) -> None:
-    secure = scope["scheme"] == "https"
+    secure = _is_secure(scope)
     path = "/" if secure else scope["root_path"] or "/"
     response.set_cookie(
         cookie_name(scope), value, max_age=max_age, path=path, secure=secure, httponly=True, samesite="strict"

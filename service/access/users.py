@@ -46,7 +46,7 @@ class Users:
         if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
             raise UserError(f"a password has at least {MIN_PASSWORD} characters, and at most {MAX_PASSWORD}")
         with self._file.changing() as records:
-            records[name] = {"role": role, "password": self._hasher.hash(password)}
+            records[name] = {"role": role, "password": self._hasher.hash(_encoded(password))}
 
     def remove(self, name: str) -> None:
         """Remove a user, whose sessions end with that.
@@ -63,7 +63,7 @@ class Users:
         known = record is not None and isinstance(record.get("password"), str)
         expected = record["password"] if known and record is not None else _nobodys(self._hasher)
         try:
-            self._hasher.verify(expected, password)
+            self._hasher.verify(expected, _encoded(password))
         except (VerificationError, InvalidHashError):
             return None
         return _user(name, record.get("role")) if known and record is not None else None
@@ -78,6 +78,11 @@ class Users:
 def _nobodys(hasher: PasswordHasher) -> str:
     """A hash to compare with where there is no user, so that an answer does not tell that by its time."""
     return hasher.hash(secrets.token_urlsafe())
+
+
+def _encoded(password: str) -> bytes:
+    """Return the bytes of a password, whatever a terminal or a form has put in."""
+    return password.encode("utf-8", "surrogatepass")
 
 
 def _user(name: str, role: object) -> User:

@@ -67,7 +67,11 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
 
     @contextmanager
     def start_server(
-        *command: str, api_port: int = 0, panel_port: int = 0, stdout: int | None = None, configuration: Path | None = None
+        *command: str,
+        api_port: int = 0,
+        panel_port: int = 0,
+        stdout: int | None = None,
+        configuration: Path | None = None,
     ) -> Generator[Server]:
         log = tmp_path_factory.mktemp("log") / "events.jsonl"
         ports = ["--api-port", str(api_port), "--panel-port", str(panel_port)]
