@@ -311,6 +311,31 @@ async def test_the_page_loads_nothing_from_elsewhere_and_nobody_may_frame_it(htt
     assert "url(" not in style.text
 
 
+async def test_a_page_is_steered_by_its_own_session_alone(place: Place, http: httpx.AsyncClient) -> None:
+    """The name of a view is not enough: somebody may have seen it."""
+    async with place.client() as other:
+        for browser, name in ((http, "alice"), (other, "bob")):
+            await signed_in(browser, name=name)
+        listener = {"data": [], "fn_index": 0, "session_hash": "mine", "event_data": None, "trigger_id": None}
+        assert (await http.post("/gradio_api/queue/join", json=listener)).status_code == 200
+        async with http.stream("GET", "/gradio_api/queue/data", params={"session_hash": "mine"}) as answer:
+            lines = answer.aiter_lines()
+            with anyio.fail_after(20):
+                token = await anext(
+                    found[1] async for line in lines if (found := re.search(r"token\W+([\w-]{22})", line))
+                )
+            (component,) = (await http.get("/config")).json()["components"]
+            call = {"component_id": component["id"], "fn_name": "steer", "session_hash": "mine"}
+            steers = {
+                name: (
+                    await browser.post("/gradio_api/component_server", json={**call, "data": {"token": token}})
+                ).json()["ok"]
+                for browser, name in ((other, "bob"), (http, "alice"))
+            }
+
+    assert steers == {"bob": False, "alice": True}
+
+
 class TestStreams:
     """What is open when a session ends does not stay open."""
 

@@ -13,6 +13,7 @@ from reqscope.ui import LiveFeed
 from reqscope.ui.frames import Frame, Frames
 from reqscope.ui.live import FRAME_INTERVAL, HEARTBEAT, PAGE_INTERVAL, Viewer
 from reqscope.ui.pages import LIVE
+from reqscope.ui.visitor import Anybody
 
 pytestmark = pytest.mark.anyio
 
@@ -314,6 +315,94 @@ class TestEnd:
         bus.close()
         await wait_all_tasks_blocked()
         assert bus.statistics().readers == ()
+
+
+class Somebody(Anybody):
+    """A visitor who can be signed out."""
+
+    name = "alice"
+    signed_in = True
+
+    def __init__(self, confirm_every: float | None = None) -> None:
+        self.confirm_every = confirm_every
+
+    def is_live(self) -> bool:
+        return self.signed_in
+
+
+class TestVisitors:
+    """Who looks at a page may be signed out while it is open."""
+
+    @staticmethod
+    def page(feed: LiveFeed, visitor: Somebody) -> Page:
+        page = Page(feed)
+        page.viewer.visitor = visitor
+        return page
+
+    async def test_a_page_hears_of_it_at_once_and_gets_nothing_more(
+        self, bus: EventBus, feed: LiveFeed, tasks: TaskGroup
+    ) -> None:
+        visitor = Somebody()
+        page, other = self.page(feed, visitor), Page(feed)
+        tasks.start_soon(page.read)
+        await other.next()
+        await wait_all_tasks_blocked()
+
+        visitor.signed_in = False
+        feed.look_again()
+        publish(bus)
+
+        assert seqs(await other.next()) == [1]
+        await wait_all_tasks_blocked()
+        assert [frame["kind"] for frame in page.frames] == ["full", "signed-out"]
+        assert page.viewer.closed
+
+    async def test_without_a_word_it_is_found_out_before_the_next_frame(self, bus: EventBus, feed: LiveFeed) -> None:
+        visitor = Somebody()
+        page = self.page(feed, visitor)
+        await page.next()
+
+        visitor.signed_in = False
+        publish(bus)
+
+        assert (await page.next())["kind"] == "signed-out"
+        assert await page.next() is None
+
+
+class TestConfirmation:
+    """Where only a request can tell whether somebody is still signed in."""
+
+    @pytest.fixture
+    def anyio_backend(self) -> tuple[str, dict[str, Any]]:
+        return "trio", {"clock": MockClock(autojump_threshold=0)}
+
+    async def test_a_page_is_asked_for_one_in_time_and_stays_open_if_it_sends_it(self, feed: LiveFeed) -> None:
+        page, start = TestVisitors.page(feed, Somebody(confirm_every=60)), anyio.current_time()
+        kinds: list[tuple[float, str]] = []
+        while anyio.current_time() < start + 200:
+            frame = await page.next()
+            if frame["kind"] == "confirm":
+                kinds.append((anyio.current_time() - start, frame["kind"]))
+                page.viewer.confirm()
+
+        assert kinds == [(pytest.approx(60 * number), "confirm") for number in (1, 2, 3)]
+
+    async def test_a_page_that_does_not_answer_is_ended_a_minute_later(self, feed: LiveFeed) -> None:
+        page, start = TestVisitors.page(feed, Somebody(confirm_every=60)), anyio.current_time()
+        with anyio.fail_after(1_000):
+            await page.read()
+
+        kinds = [frame["kind"] for frame in page.frames]
+        assert kinds.count("confirm") == 1
+        assert kinds[-1] == "signed-out"
+        assert anyio.current_time() - start == pytest.approx(120)
+
+    async def test_whoever_steers_the_page_need_not_be_asked(self, feed: LiveFeed) -> None:
+        page = TestVisitors.page(feed, Somebody(confirm_every=60))
+        start = anyio.current_time()
+        while anyio.current_time() < start + 200:
+            assert (await page.next())["kind"] in ("full", "heartbeat")
+            page.viewer.confirm()
 
 
 class TestTime:
