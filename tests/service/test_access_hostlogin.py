@@ -132,7 +132,8 @@ async def test_what_is_asked_sees_the_hosts_application_and_state_and_path() -> 
 
     def user(request: Request) -> str | None:
         seen.append((request.app, request.url.path, request.query_params.get("key")))
-        return request.app.state.people.get(request.query_params.get("key"))
+        known: dict[str | None, str] = request.app.state.people
+        return known.get(request.query_params.get("key"))
 
     async with place(user, app) as http:
         assert (await http.get("/reqscope/config?key=secret")).json()["username"] == "alice"

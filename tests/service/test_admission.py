@@ -24,7 +24,7 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.users = Users(path / "users.json")
         self.tokens = Tokens(path / "tokens.json")
-        self._files = {"users_file": path / "users.json", "tokens_file": path / "tokens.json"}
+        self._files: dict[str, Any] = {"users_file": path / "users.json", "tokens_file": path / "tokens.json"}
 
     def settings(self, **more: Any) -> Settings:
         return Settings(log="none", **self._files, **more)

@@ -378,14 +378,14 @@ class TestConfirmation:
 
     async def test_a_page_is_asked_for_one_in_time_and_stays_open_if_it_sends_it(self, feed: LiveFeed) -> None:
         page, start = TestVisitors.page(feed, Somebody(confirm_every=60)), anyio.current_time()
-        kinds: list[tuple[float, str]] = []
+        asked: list[float] = []
         while anyio.current_time() < start + 200:
             frame = await page.next()
             if frame["kind"] == "confirm":
-                kinds.append((anyio.current_time() - start, frame["kind"]))
+                asked.append(anyio.current_time() - start)
                 page.viewer.confirm()
 
-        assert kinds == [(pytest.approx(60 * number), "confirm") for number in (1, 2, 3)]
+        assert asked == pytest.approx([60, 120, 180])
 
     async def test_a_page_that_does_not_answer_is_ended_a_minute_later(self, feed: LiveFeed) -> None:
         page, start = TestVisitors.page(feed, Somebody(confirm_every=60)), anyio.current_time()
