@@ -1,5 +1,6 @@
 """A real server in the event loop of the test, and ways to wait for what it does."""
 
+import json
 import os
 import socket
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
@@ -56,6 +57,17 @@ async def published(bus: EventBus, count: int = 1) -> list[Event]:
 def client(url: str, **options: Any) -> httpx.AsyncClient:
     """Return a client for that server alone, with connections of its own."""
     return httpx.AsyncClient(base_url=url, timeout=DEADLINE, trust_env=False, **options)
+
+
+def config_in(page: httpx.Response) -> Any:
+    """Return what Gradio made a page from: its components, and whom it takes the client for."""
+    return json.loads(page.text.partition("window.gradio_config = ")[2].partition(";</script>")[0])
+
+
+async def join(http: httpx.AsyncClient, session: str, panel: str = "") -> None:
+    """Ask for the stream of a page, as a browser does before it listens to it."""
+    listener = {"data": [], "fn_index": 0, "session_hash": session, "event_data": None, "trigger_id": None}
+    assert (await http.post(f"{panel}/gradio_api/queue/join", json=listener)).status_code == 200
 
 
 async def read_all(connection: anyio.abc.ByteReceiveStream) -> bytes:

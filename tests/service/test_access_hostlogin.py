@@ -20,7 +20,7 @@ from starlette.routing import Route
 from reqscope.service import Monitor, User, proxy_header
 from reqscope.service.access import hostlogin as module
 
-from .conftest import client, serving
+from .conftest import client, config_in, join, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -47,8 +47,8 @@ async def place(
 
 async def who(http: httpx.AsyncClient, **headers: str) -> str | int:
     """Return whom the panel takes the client for, or the status that it is refused with."""
-    answer = await http.get("/reqscope/config", headers=headers)
-    return str(answer.json()["username"]) if answer.status_code == 200 else answer.status_code
+    answer = await http.get("/reqscope/", headers=headers)
+    return str(config_in(answer)["username"]) if answer.status_code == 200 else answer.status_code
 
 
 def by_session(request: Request) -> str | None:
@@ -136,9 +136,9 @@ async def test_what_is_asked_sees_the_hosts_application_and_state_and_path() -> 
         return known.get(request.query_params.get("key"))
 
     async with place(user, app) as http:
-        assert (await http.get("/reqscope/config?key=secret")).json()["username"] == "alice"
-        assert (await http.get("/reqscope/config")).status_code == 401
-    assert seen[0] == (app, "/reqscope/config", "secret")
+        assert config_in(await http.get("/reqscope/?key=secret"))["username"] == "alice"
+        assert (await http.get("/reqscope/")).status_code == 401
+    assert seen[0] == (app, "/reqscope/", "secret")
 
 
 async def test_a_dependency_that_the_applications_tests_override_is_overridden_here_too() -> None:
@@ -288,7 +288,7 @@ class TestProxyHeader:
     async def test_a_header_that_came_twice_is_not_believed(self) -> None:
         async with place(proxy_header("X-Forwarded-User", proxies="127.0.0.1")) as http:
             twice = [("x-forwarded-user", "alice"), ("x-forwarded-user", "admin")]
-            assert (await http.get("/reqscope/config", headers=twice)).status_code == 401
+            assert (await http.get("/reqscope/", headers=twice)).status_code == 401
 
     @pytest.mark.parametrize("proxies", ["", " , ", "proxy.example.org", "10.0.0.0/33"])
     def test_proxies_without_an_address_are_refused(self, proxies: str) -> None:
@@ -319,7 +319,8 @@ async def test_a_stream_ends_when_the_host_knows_its_user_no_more(monkeypatch: p
 
     async with place(user) as http:
         await http.post("/log-in", json="alice")
-        async with http.stream("GET", "/reqscope/gradio_api/heartbeat/x") as answer:
+        await join(http, "x", "/reqscope")
+        async with http.stream("GET", "/reqscope/gradio_api/queue/data?session_hash=x") as answer:
             assert answer.status_code == 200
             known.clear()
             with anyio.fail_after(20):
