@@ -6,7 +6,7 @@ from typing import Any, Final
 import anyio
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reqscope.service.routes import below_root
 
@@ -83,15 +83,37 @@ class Gate:
             await self._app(scope, receive, send)
             return
         failure: Exception | None = None
+        answer = _Answer(send)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_cut_off, visit, tasks.cancel_scope)
             try:
-                await self._app(scope, receive, send)
+                await self._app(scope, receive, answer)
             except Exception as error:  # raised again below, and not in a group, which nobody expects
                 failure = error
             tasks.cancel_scope.cancel()
         if failure is not None:
             raise failure
+        await answer.finish()
+
+
+class _Answer:
+    """Sends an answer on, and ends one that was cut off, which servers log as a fault of the application's."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._open = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            # What has announced its length cannot end early: there the connection has to break.
+            self._open = all(name.lower() != b"content-length" for name, _ in message.get("headers", ()))
+        elif message["type"] == "http.response.body":
+            self._open = self._open and message.get("more_body", False)
+        await self._send(message)
+
+    async def finish(self) -> None:
+        if self._open:
+            await self._send({"type": "http.response.body", "body": b""})
 
 
 async def _cut_off(visit: Visit, stream: anyio.CancelScope) -> None:

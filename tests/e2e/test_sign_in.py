@@ -162,6 +162,10 @@ def test_a_token_reads_what_the_panel_shows_and_nothing_lets_in_a_wrong_one(
         return httpx.get(f"{server.panel}/api/events", headers={"authorization": f"Bearer {secret}"})
 
     assert answer["id"] in [event["id"] for event in events(token).json()["events"]]
+    lines = reqscope(configuration, "tail", "--url", server.panel, "--token", token, "--json", "-n", "5")
+    assert answer["id"] in [json.loads(line)["id"] for line in lines.splitlines()]
+    metrics = httpx.get(f"{server.panel}/metrics", headers={"authorization": f"Bearer {token}"})
+    assert metrics.status_code == 200
     assert [events(wrong).status_code for wrong in (token[:-1], token + "x", "rq_")] == [401] * 3
     reqscope(configuration, "token", "remove", "reader")
     assert events(token).status_code == 401

@@ -64,12 +64,6 @@ def config_in(page: httpx.Response) -> Any:
     return json.loads(page.text.partition("window.gradio_config = ")[2].partition(";</script>")[0])
 
 
-async def join(http: httpx.AsyncClient, session: str, panel: str = "") -> None:
-    """Ask for the stream of a page, as a browser does before it listens to it."""
-    listener = {"data": [], "fn_index": 0, "session_hash": session, "event_data": None, "trigger_id": None}
-    assert (await http.post(f"{panel}/gradio_api/queue/join", json=listener)).status_code == 200
-
-
 async def read_all(connection: anyio.abc.ByteReceiveStream) -> bytes:
     """Return everything until the other side closes the connection."""
     data = b""

@@ -20,7 +20,7 @@ from starlette.routing import Route
 from reqscope.service import Monitor, User, proxy_header
 from reqscope.service.access import hostlogin as module
 
-from .conftest import client, config_in, join, serving
+from .conftest import client, config_in, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -319,8 +319,7 @@ async def test_a_stream_ends_when_the_host_knows_its_user_no_more(monkeypatch: p
 
     async with place(user) as http:
         await http.post("/log-in", json="alice")
-        await join(http, "x", "/reqscope")
-        async with http.stream("GET", "/reqscope/gradio_api/queue/data?session_hash=x") as answer:
+        async with http.stream("GET", "/reqscope/api/events/stream") as answer:
             assert answer.status_code == 200
             known.clear()
             with anyio.fail_after(20):

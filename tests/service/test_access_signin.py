@@ -1,5 +1,4 @@
 import re
-import secrets
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ import httpx
 import pytest
 from argon2 import PasswordHasher
 
+from reqscope.bus import Event
 from reqscope.service import Settings
 from reqscope.service.access import SignIn, Users
 from reqscope.service.access.lockout import FAILURES, PERIOD
@@ -18,7 +18,7 @@ from reqscope.service.access.signin import OneTimeLink, TooBusyError, cookie_nam
 from reqscope.service.admin import ControlPlane
 from reqscope.service.pipeline import Pipeline
 
-from .conftest import client, config_in, join, read_all, scope_of, serving, until
+from .conftest import client, config_in, read_all, scope_of, serving, until
 
 pytestmark = pytest.mark.anyio
 
@@ -44,7 +44,8 @@ class Place:
             self.users.add(name, PASSWORD, "admin" if role == "admin" else "viewer")
         self.sign_in = SignIn(self.users, clock=self.clock)
         settings = Settings(log="none", tokens_file=folder / "tokens.json")
-        self.control = ControlPlane(Pipeline(settings), dict, policy=self.sign_in)
+        self.pipeline = Pipeline(settings)
+        self.control = ControlPlane(self.pipeline, dict, policy=self.sign_in)
         self.url = ""
 
     def client(self, **options: Any) -> httpx.AsyncClient:
@@ -317,7 +318,8 @@ async def test_a_page_is_steered_by_its_own_session_alone(place: Place, http: ht
     async with place.client() as other:
         for browser, name in ((http, "alice"), (other, "bob")):
             await signed_in(browser, name=name)
-        await join(http, "mine")
+        listener = {"data": [], "fn_index": 0, "session_hash": "mine", "event_data": None, "trigger_id": None}
+        assert (await http.post("/gradio_api/queue/join", json=listener)).status_code == 200
         async with http.stream("GET", "/gradio_api/queue/data", params={"session_hash": "mine"}) as answer:
             lines = answer.aiter_lines()
             with anyio.fail_after(20):
@@ -341,13 +343,11 @@ class TestStreams:
 
     @asynccontextmanager
     async def stream(self, place: Place, http: httpx.AsyncClient) -> AsyncGenerator[anyio.abc.SocketStream]:
-        """Listen to a page's stream as it goes over the wire."""
-        session = secrets.token_hex(4)
-        await join(http, session)
+        """Follow events, as it goes over the wire."""
         cookies = "; ".join(f"{name}={value}" for name, value in http.cookies.items())
         port = int(place.url.rpartition(":")[2])
         async with await anyio.connect_tcp("127.0.0.1", port) as connection:
-            path = f"/gradio_api/queue/data?session_hash={session}"
+            path = "/api/events/stream"
             await connection.send(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookies}\r\n\r\n".encode())
             with anyio.fail_after(20):
                 assert (await connection.receive()).startswith(b"HTTP/1.1 200")
@@ -363,10 +363,9 @@ class TestStreams:
                 await http.post("/sign-out")
                 await read_all(mine)
 
-                bob = next(iter(other.cookies.values()))
-                assert place.sign_in.sessions.use(bob)
-                with anyio.fail_after(20):  # a sign of life comes every five seconds
-                    while b"heartbeat" not in await theirs.receive():
+                place.pipeline.bus.publish(Event(time=0, path="/still-followed"))
+                with anyio.fail_after(20):
+                    while b"/still-followed" not in await theirs.receive():
                         pass
 
     async def test_a_session_that_expires_closes_them_as_well(self, place: Place, http: httpx.AsyncClient) -> None:
