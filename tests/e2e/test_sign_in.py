@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -65,6 +66,11 @@ def wait_live(page: Page) -> None:
     page.locator(".rq[data-state=live]").wait_for(timeout=DEADLINE * 1000)
 
 
+def cookie_of(page: Page) -> dict[str, Any]:
+    (cookie,) = page.context.cookies()
+    return {**cookie}
+
+
 def at_sign_in(page: Page) -> None:
     page.wait_for_url("**/sign-in*", timeout=DEADLINE * 1000)
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()
@@ -84,7 +90,7 @@ def test_whoever_is_not_known_signs_in_and_is_brought_to_where_they_wanted_to_go
     assert parse_qs(urlsplit(page.url).query) == {"filter": ["kind:log"], "view": ["live"]}
     expect(page.locator(".rq-row:visible", has_text="only for those who may")).to_have_count(1)
     expect(page.locator("[data-id=account]")).to_have_text("alice")
-    (cookie,) = page.context.cookies()
+    cookie = cookie_of(page)
     assert (cookie["httpOnly"], cookie["sameSite"], cookie["secure"]) == (True, "Strict", False)
     assert cookie["name"] == f"reqscope_{urlsplit(server.panel).port}"
 
@@ -96,7 +102,7 @@ def test_signing_out_ends_every_page_of_the_session_and_leads_to_the_sign_in(ser
     other = page.context.new_page()
     other.goto(f"{server.panel}/?view=routes")
     wait_live(other)
-    (cookie,) = page.context.cookies()
+    cookie = cookie_of(page)
 
     page.locator("[data-id=account]").click()
     page.get_by_role("button", name="Sign out").click()

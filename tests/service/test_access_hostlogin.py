@@ -256,8 +256,8 @@ async def test_a_function_that_blocks_keeps_nobody_else_waiting() -> None:
 
     released = anyio.Event()
     app.add_api_route("/quick", lambda: "quick")
+    answers = list[str | int]()
     async with place(slow, app) as http, anyio.create_task_group() as tasks:
-        answers = list[str | int]()
 
         async def ask() -> None:
             answers.append(await who(http))
