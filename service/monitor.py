@@ -75,9 +75,7 @@ class Monitor:
         self._pipeline = Pipeline(settings)
         self._capture: CaptureMiddleware | None = None
         self._inside = InProcess(app)
-        self._control = ControlPlane(
-            self._pipeline, self._capture_statistics, policy=policy, replay=self._replay(path)
-        )
+        self._control = ControlPlane(self._pipeline, self._capture_statistics, policy=policy, replay=self._replay(path))
         wrap(app, lambda stack: self._watched(stack, path))
         app.router.routes.insert(0, Mount(path, _rooted(self._control.app), name="reqscope"))
         self._chain_lifespan(app)

@@ -90,6 +90,7 @@
       if (this.boot !== frame.boot) this.charts.clear();
       this.token = frame.token; this.boot = frame.boot;
       this.account.show(frame.user);
+      if (!frame.user.admin) this.detail.resend = null; // the server would refuse it
       // A stream that began anew has the filter of the page's address; what was typed or paused since is told again.
       if (this.at("filter").value) this.applyFilter();
       if (this.page !== "live") this.steer({ page: this.page, window: this.window });
