@@ -5,7 +5,9 @@ Names are those of OpenTelemetry's semantic conventions for HTTP where they have
 """
 
 from base64 import b64encode
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Final, TypeVar
 
 import msgspec
@@ -27,6 +29,7 @@ _NAMES: Final = {
     "response_size": "http.response.body.size",
     "error": "error.type",
     "host": "server.address",
+    "service": "service.name",
     "exception_message": "exception.message",
     "traceback": "exception.stacktrace",
     "fingerprint": "exception.fingerprint",
@@ -61,6 +64,7 @@ class Summary(msgspec.Struct, kw_only=True, omit_defaults=True, rename=_NAMES, g
     request_id: str = ""
     trace_id: str = ""
     span_id: str = ""
+    service: str = ""
     request_size: int = 0
     response_size: int = 0
     messages_received: int = 0
@@ -83,6 +87,8 @@ class Entry(Summary, kw_only=True, omit_defaults=True, rename=_NAMES, gc=False):
     body: str | None = None
     body_base64: str | None = None
     """Instead of `body`, where that is not text."""
+    attributes: str | None = None
+    """What an OpenTelemetry exporter said beside all this, as a JSON object."""
 
 
 class Content(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
@@ -96,13 +102,15 @@ class Content(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     withheld: str | None = None
 
 
-class Line(msgspec.Struct, kw_only=True, gc=False):
-    """A line that the application logged during the request."""
+class Line(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
+    """A line that the application logged during the request, or that was exported with the same trace."""
 
     timestamp: datetime
     level: str
     logger: str
     message: str
+    service: str = ""
+    """Of a line that was exported, which service logged it."""
 
 
 class Detail(Entry, kw_only=True, omit_defaults=True, rename=_NAMES, gc=False):
@@ -141,6 +149,7 @@ def view(event: Event, boot: str, as_type: type[View]) -> View:
         request_id=event.request_id,
         trace_id=event.trace_id,
         span_id=event.span_id,
+        service=event.service,
         request_size=event.request_size,
         response_size=event.response_size,
         messages_received=event.messages_received,
@@ -155,6 +164,8 @@ def view(event: Event, boot: str, as_type: type[View]) -> View:
     if isinstance(shown, Entry):
         if event.body:
             shown.body, shown.body_base64 = text_or_base64(event.body)
+        if event.attributes:
+            shown.attributes = event.attributes.decode()
         if (failure := event.failure) is not None:
             shown.exception_message, shown.traceback = failure.message, failure.traceback
             shown.fingerprint = failure.fingerprint
@@ -164,6 +175,18 @@ def view(event: Event, boot: str, as_type: type[View]) -> View:
         shown.request_body = _content(event.request_body)
         shown.response_body = _content(event.response_body)
         shown.logs = [_line(line) for line in event.logs]
+    return shown
+
+
+def detail(event: Event, boot: str, exported: Sequence[Event] = ()) -> Detail:
+    """Return all that is known of an opened `event`.
+
+    :param exported: log lines of its trace that came by themselves, as `trace_lines` finds them
+    """
+    shown = view(event, boot, Detail)
+    lines = [_line(line, each.service) for each in exported for line in each.logs]
+    if lines:
+        shown.logs = sorted([*shown.logs, *lines], key=attrgetter("timestamp"))
     return shown
 
 
@@ -198,7 +221,9 @@ def failure_view(group: FailureGroup, boot: str) -> FailureView:
 
 
 def level(event: Event) -> str:
-    """Return `error` for what failed here, `warning` for what the client did wrong, `info` for the rest."""
+    """Return `error` for what failed here or was logged as an error, `warning` for what the client did wrong, `info` for the rest."""
+    if event.severity:
+        return event.severity
     if event.status >= 500 or (event.error and event.status != _CLIENT_CLOSED_REQUEST):
         return "error"
     return "warning" if event.status >= 400 else "info"
@@ -233,8 +258,9 @@ def _content(body: Body | None) -> Content | None:
     return Content(captured=body.captured, text=text, base64=base64)
 
 
-def _line(line: LogLine) -> Line:
-    return Line(timestamp=_moment(line.time), level=line.level, logger=line.logger, message=line.message)
+def _line(line: LogLine, service: str = "") -> Line:
+    moment = _moment(line.time)
+    return Line(timestamp=moment, level=line.level, logger=line.logger, message=line.message, service=service)
 
 
 def _moment(nanoseconds: int) -> datetime:

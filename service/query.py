@@ -12,7 +12,8 @@ from reqscope.bus import Event, EventBus, Filter, FilterError
 from reqscope.bus.encoding import encode
 from reqscope.bus.filter_syntax import MAX_LENGTH
 from reqscope.bus.routestats import WINDOWS
-from reqscope.bus.schema import Detail, Summary, failure_view, view
+from reqscope.bus.schema import Summary, detail, failure_view, view
+from reqscope.bus.tracelines import trace_lines
 
 from .pipeline import Pipeline
 
@@ -60,7 +61,7 @@ def query_router(pipeline: Pipeline, more: Statistics) -> APIRouter:
         found = bus.find(event_id)
         if found is None:
             raise HTTPException(404, f"event {event_id} is not, or no longer, in the ring")
-        return JSON(view(found, bus.boot, Detail))
+        return JSON(detail(found, bus.boot, trace_lines(bus.ring, found)))
 
     @router.get("/api/in-flight", summary="Requests that have begun and not ended, oldest first")
     async def in_flight(limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 100) -> Response:

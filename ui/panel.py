@@ -20,7 +20,8 @@ from reqscope.bus import EventBus, Filter, FilterError, LoopLag, SinkRunner, Sta
 from reqscope.bus.commands import CLIENTS, CannotCopyError, command
 from reqscope.bus.encoding import encode
 from reqscope.bus.filter_completion import complete as completion
-from reqscope.bus.schema import Detail, view
+from reqscope.bus.schema import detail
+from reqscope.bus.tracelines import trace_lines
 
 from .frames import Frames, Health
 from .live import HEARTBEAT, LiveFeed
@@ -210,7 +211,9 @@ class Panel:
     def _detail(self, event_id: str) -> str | None:
         """All of one event as JSON text, or None if it is no longer in the ring."""
         event = self._bus.find(str(event_id))
-        return None if event is None else encode(view(event, self._bus.boot, Detail)).decode()
+        if event is None:
+            return None
+        return encode(detail(event, self._bus.boot, trace_lines(self._bus.ring, event))).decode()
 
     def _complete(self, typed: dict[str, Any]) -> list[dict[str, Any]]:
         """What the filter's `text` could become where its `cursor` is."""

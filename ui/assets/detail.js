@@ -97,7 +97,7 @@
     actions(event) {
       const row = make("div", undefined, "rq-choose"), said = make("span", "", "rq-soft");
       said.setAttribute("role", "status");
-      if (event.event === "request" || event.event === "log") {
+      if ((event.event === "request" || event.event === "log") && event["http.request.method"]) {
         row.append(make("span", "Copy as"));
         for (const [kind, label] of COMMANDS) row.append(button(label, async () => {
           const answer = await this.copyAs(event.id, kind).catch(() => null);
@@ -120,7 +120,7 @@
       const parts = [this.table([
         ["Status", event["http.response.status_code"] ?? "none"], ["Error", event["error.type"]], ["Time", event.timestamp], ["Route", event["http.route"]],
         ["Query", event["url.query"]], ["Client", event["client.address"]], ["Host", event["server.address"]], ["HTTP", event["network.protocol.version"]],
-        ["Request id", event.request_id], ["Trace", event.trace_id], ["Parent span", event.span_id], ["Event", event.id], ["Replay of", event.replay_of],
+        ["Request id", event.request_id], ["Trace", event.trace_id], ["Span", event.span_id], ["Service", event["service.name"]], ["Event", event.id], ["Replay of", event.replay_of],
       ])];
       parts.push(make("h3", "Time in the application"), this.table([
         ["First byte", ms(event.ttfb)], [event.event === "websocket" ? "Closed" : "Last byte", ms(event.duration)], ["Returned", ms(event.app_duration)],
@@ -131,6 +131,7 @@
       if (event["exception.stacktrace"] !== undefined) parts.push(make("h3", "Exception"), this.traceback(event["exception.stacktrace"]));
       if (event.body !== undefined) parts.push(make("h3", "Body"), make("pre", pretty(event.body)));
       else if (event.body_base64 !== undefined) parts.push(make("h3", "Body, base64"), make("pre", event.body_base64));
+      if (event.attributes !== undefined) parts.push(make("h3", "Attributes"), make("pre", pretty(event.attributes)));
       return parts;
     }
     request(event) { return this.half("Request", event["http.request.body.size"], event["http.request.headers"], event["http.request.body"]); }
@@ -149,6 +150,7 @@
       const same = [
         ["the same trace", event.trace_id && term("trace", event.trace_id)],
         ["the same client", event["client.address"] && term("client", event["client.address"])],
+        ["the same service", event["service.name"] && term("service", event["service.name"])],
         ["the same route", event["http.route"] && term("route", event["http.route"])],
         ["the same path", event["url.path"] && term("path", event["url.path"])],
         ["the same error", event["error.type"] && term("error", event["error.type"])],
@@ -174,7 +176,7 @@
       const list = make("ol", undefined, "rq-lines");
       for (const line of logs) {
         const item = list.appendChild(make("li"));
-        item.append(make("time", line.timestamp.slice(11, 23)), " ", make("b", line.level, `rq-level-${line.level}`), " ", make("span", line.logger), " ", line.message);
+        item.append(make("time", line.timestamp.slice(11, 23)), " ", make("b", line.level, `rq-level-${line.level}`), " ", make("span", [line.service, line.logger].filter(Boolean).join(" ")), " ", line.message);
       }
       return list;
     }
