@@ -172,7 +172,15 @@ class Event(msgspec.Struct, kw_only=True, gc=False):
         headers = self.request_headers + self.response_headers
         text = len(b"".join(chain.from_iterable(headers)))
         strings = _size(self.path) + _size(self.route or "") + _size(self.error or "")
-        return OVERHEAD + PER_HEADER * len(headers) + text + len(self.body) + len(self.query) + len(self.attributes) + strings
+        return (
+            OVERHEAD
+            + PER_HEADER * len(headers)
+            + text
+            + len(self.body)
+            + len(self.query)
+            + len(self.attributes)
+            + strings
+        )
 
 
 def _size(text: str) -> int:

@@ -221,7 +221,10 @@ def failure_view(group: FailureGroup, boot: str) -> FailureView:
 
 
 def level(event: Event) -> str:
-    """Return `error` for what failed here or was logged as an error, `warning` for what the client did wrong, `info` for the rest."""
+    """Return `error` for what failed here, `warning` for what the client did wrong, `info` for the rest.
+
+    A log line that was exported has the level it was logged with.
+    """
     if event.severity:
         return event.severity
     if event.status >= 500 or (event.error and event.status != _CLIENT_CLOSED_REQUEST):

@@ -31,7 +31,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app = fallback_app()
     monitor = _Collector(app, settings=settings)
     # Outside the capture: within it, a record would be an event twice.
-    wrap(app, lambda stack: DataPlane(stack, monitor.bus, monitor.redaction, monitor.faults))
+    wrap(app, lambda stack: DataPlane(stack, monitor.bus, monitor.redaction, monitor.faults, monitor.exported))
     return app
 
 
@@ -46,7 +46,8 @@ def fallback_app() -> FastAPI:
 
     @app.exception_handler(404)
     async def unknown(request: Request, error: Exception) -> Response:
-        detail = f"there is no {request.scope['path']}; send one record to POST /log, many to POST /events"
+        known = "send one record to POST /log, many to POST /events, and OTLP to POST /v1/traces or /v1/logs"
+        detail = f"there is no {request.scope['path']}; {known}"
         return Response(problem(404, detail), 404, media_type=PROBLEM.decode())
 
     return app
@@ -58,4 +59,4 @@ def data_plane(pipeline: Pipeline, app: ASGIApp) -> tuple[DataPlane, CaptureMidd
     What nobody asked for is an event too, so that a client that calls the wrong path is seen.
     """
     capture = pipeline.capture(app, ignore=["/livez"])
-    return DataPlane(capture, pipeline.bus, pipeline.redaction, pipeline.faults), capture
+    return DataPlane(capture, pipeline.bus, pipeline.redaction, pipeline.faults, pipeline.exported), capture

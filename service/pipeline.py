@@ -13,6 +13,7 @@ from reqscope.bus import EventBus, JsonLogSink, LoopLag, Sink, SinkRunner, Stats
 from .capture import CaptureMiddleware
 from .faults import Faults
 from .loglines import watching_logs
+from .otlp import OtlpCounts
 from .redaction import Redaction
 from .replay_marks import Marks
 from .sampling import Sampling
@@ -42,6 +43,8 @@ class Pipeline:
         self.redaction = Redaction(settings.redact)
         self.faults = Faults()
         self.marks = Marks()
+        self.exported = OtlpCounts()
+        """What OpenTelemetry exporters sent, where the ingest routes are served."""
         self.sinks: list[SinkRunner] = []
         """Those of the present run, or of the last."""
         for sink in self._new_sinks():  # now, so that a log that cannot be written is an error before anything runs

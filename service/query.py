@@ -91,6 +91,7 @@ def query_router(pipeline: Pipeline, more: Statistics) -> APIRouter:
                 "readers": [asdict(reader) for reader in bus_now.readers],
                 "sinks": [asdict(sink.statistics()) for sink in pipeline.sinks],
                 "failures": asdict(bus.failures.statistics()),
+                "otlp": asdict(pipeline.exported),
                 "loop_lag": asdict(pipeline.lag.snapshot()),
                 **more(),
                 "statistics": asdict(pipeline.stats.snapshot()),
