@@ -130,13 +130,10 @@ class HttpAttributes:
                 yield from ((header, _bytes(text(each))) for each in (value if isinstance(value, list) else [value]))
 
     def _split(self) -> tuple[str, str, str, str]:
-        """Scheme, path, query and host, of the address or the request's target."""
-        address = self._text("http.target", "url.full", "http.url")
-        try:
-            url = urlsplit(address)
-            return url.scheme, url.path, url.query, url.netloc.rpartition("@")[2]
-        except ValueError:  # no address at all
-            return "", address, "", ""
+        """Scheme, path, query and host: each from the first that has it. Targets may come without their query."""
+        parts = [_parts(self._text(name)) for name in ("http.target", "url.full", "http.url")]
+        scheme, path, query, host = (next(filter(None, each), "") for each in zip(*parts, strict=True))
+        return scheme, path, query, host
 
     def _text(self, *names: str) -> str:
         return next((found for name in names if (found := text(self._attributes.get(name)))), "")
@@ -157,6 +154,14 @@ def masked_json(source: Source, gate: Gate, **more: Value) -> bytes:
     if resource:
         told["resource"] = resource
     return gate.content(encode(told), b"application/json") if told else b""
+
+
+def _parts(address: str) -> tuple[str, str, str, str]:
+    try:
+        url = urlsplit(address)
+    except ValueError:  # no address at all
+        return "", address, "", ""
+    return url.scheme, url.path, url.query, url.netloc.rpartition("@")[2]
 
 
 def _number(value: Value) -> int:
