@@ -1,6 +1,7 @@
 """The control plane: one FastAPI app that holds the query API and the panel. The composition root."""
 
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import asdict
 
 from fastapi import FastAPI, Request
@@ -10,6 +11,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
 
 from .export import export_router
+from .history import History, history_router
 from .metrics import metrics_router
 from .pipeline import Pipeline
 from .problems import PROBLEM, problem
@@ -29,6 +31,7 @@ class ControlPlane:
     :param hosts: names it may be called by; without, any. A page elsewhere that had its own name point to
         this machine could read everything otherwise.
     :param replay: the way back into the application, if there is one
+    :raises MissingDuckDB: the settings ask for history, and it is not installed
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class ControlPlane:
 
         self._pipeline = pipeline
         self._streams = Streams(pipeline.bus)
+        self._history = History(pipeline.settings.log_file) if pipeline.settings.history else None
         self.panel = Panel(
             pipeline.bus,
             pipeline.stats,
@@ -55,6 +59,7 @@ class ControlPlane:
         self.app.include_router(export_router(pipeline.bus))  # before the query API, which answers the rest
         self.app.include_router(replay_router(replay))  # the same
         self.app.include_router(stream_router(self._streams))  # the same
+        self.app.include_router(history_router(self._history))
         self.app.include_router(metrics_router(pipeline, capture, self._streams, lambda: self.panel.viewers))
         self.app.include_router(query_router(pipeline, self._more(capture)))
         answer_with_problems(self.app)
@@ -62,10 +67,12 @@ class ControlPlane:
             self.app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
         self.panel.mount(self.app)
 
-    def running(self) -> AbstractAsyncContextManager[None]:
-        """Run the pipeline's readers, the panel among them, for as long as the block lasts."""
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """Run the pipeline's readers, the panel among them, and the history, for as long as the block lasts."""
         self._streams.open()
-        return self._pipeline.running(self.panel.run)
+        async with self._pipeline.running(self.panel.run), self._history.running() if self._history else nullcontext():
+            yield
 
     def close(self) -> None:
         """Say goodbye to open pages and streams, so that a server that goes down need not wait for them."""
@@ -77,6 +84,7 @@ class ControlPlane:
             "capture": capture(),
             "viewers": self.panel.viewers,
             "streams": asdict(self._streams.statistics()),
+            "history": self._history.statistics() if self._history else None,
         }
 
 

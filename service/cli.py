@@ -23,6 +23,14 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
+QUERY_EXAMPLES = """
+Examples:
+
+`reqscope query 'SELECT "http.route", count(*), quantile_cont(duration, 0.95) p95 FROM requests
+WHERE timestamp > now() - INTERVAL 1 HOUR GROUP BY ALL ORDER BY p95 DESC'`
+
+`reqscope query --csv 'FROM requests WHERE "http.response.status_code" >= 500' > errors.csv`
+"""
 out = Console()
 err = Console(stderr=True, highlight=False)
 
@@ -222,6 +230,29 @@ def redact(
     out.print(table if redacted.losses else "Nothing would be masked.")
 
 
+@app.command(epilog=QUERY_EXAMPLES)
+def query(
+    sql: Annotated[str, typer.Argument(metavar="SQL|-", help="One SELECT from the table `requests`; - reads it.")],
+    log_file: LogFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object for each row.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Rows to print, at most.")] = 1_000,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds that it may take.")] = 60,
+) -> None:
+    """Ask SQL of the log file and of those rotated from it, which become Parquet first. Needs reqscope\\[history].
+
+    Columns are the fields of a log line; names with a dot need double quotes. `DESCRIBE requests` lists them.
+    """
+    if as_json and as_csv:
+        _fail("--json and --csv: choose one", status=2)
+    from .history_ask import ask
+
+    given = {} if log_file is None else {"log_file": log_file}
+    kind = "json" if as_json else "csv" if as_csv else "table"
+    question = sys.stdin.read() if sql == "-" else sql
+    sys.exit(ask(_settings(given).log_file, question, kind, limit, timeout, out, err))
+
+
 def main() -> None:
     """Entry point of the `reqscope` command."""
     app()
@@ -252,8 +283,16 @@ def _launch(
     replays: bool = True,
     background: Callable[[str], Callable[[], Coroutine[object, object, None]]] | None = None,
 ) -> NoReturn:
+    from .history_sql import MissingDuckDB, require_duckdb
     from .ports import PortError, listen
 
+    if settings.history:
+        try:
+            require_duckdb()
+        except MissingDuckDB as error:
+            _fail(str(error))
+        if settings.log not in ("file", "both"):
+            _fail(f"history reads the log file, and log lines go to {settings.log}: use --log file or both")
     try:
         api = listen(settings.host, settings.api_port, "--api-port", auto=settings.port_auto)
         panel = listen(settings.host, settings.panel_port, "--panel-port", auto=settings.port_auto)

@@ -52,6 +52,10 @@ class Settings(BaseSettings):
         default="drop",
         description="When the log cannot keep up: drop the newest events, or block until the ring evicts.",
     )
+    history: bool = Field(
+        default=False,
+        description="Turn rotated log files into Parquet, and answer SQL over them: needs reqscope[history].",
+    )
     capacity: int = Field(default=10_000, ge=1, description="Events that the ring keeps.")
     max_bytes: int = Field(default=64 << 20, ge=1, description="Bytes that the ring keeps.")
     max_age: float | None = Field(

@@ -1,7 +1,7 @@
 """An application that exports with OpenTelemetry, to be run in a process of its own.
 
-`python otlp_app.py instrumented ENDPOINT` uses the SDK with the instrumentation for FastAPI, `native ENDPOINT` FastAPI's
-own telemetry. Either serves itself one request of each kind and ends, which flushes what the exporters hold.
+`python otlp_app.py instrumented ENDPOINT` uses the SDK with the instrumentation for FastAPI, and `native ENDPOINT`
+FastAPI's own telemetry. Either serves itself one request of each kind and ends, which flushes what the exporters hold.
 """
 
 import logging

@@ -186,7 +186,12 @@ class TestTraces:
             "http.response.header.set-cookie": [f"session={secret}; Path=/"],
             "user": {"password": secret},
         }
-        moment = {"name": "exception", "attributes": pairs({"exception.type": "E", "exception.message": f"password={secret}", "exception.stacktrace": f'  File "x.py", line 3, in f\nE: password={secret}'})}  # fmt: skip
+        raised = {
+            "exception.type": "E",
+            "exception.message": f"password={secret}",
+            "exception.stacktrace": f'  File "x.py", line 3, in f\nE: password={secret}',
+        }
+        moment = {"name": "exception", "attributes": pairs(raised)}
         export = json_export(
             json_span(
                 attributes=pairs(attributes), events=[moment], status={"code": 2, "message": f"api_key={secret}"}
@@ -254,7 +259,7 @@ class TestLogs:
                     "severityNumber": 17,
                     "body": json_value("no"),
                     "attributes": pairs({"exception.type": "a.B", "exception.message": "c"}),
-                },  # fmt: skip
+                },
                 "error",
                 "no (B: c)",
             ),
@@ -308,7 +313,11 @@ class TestRefusals:
         assert answer.content[1] == len(answer.content) - 2
 
     @pytest.mark.parametrize("path", PATHS)
-    @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b'{"resourceSpans":1,"resourceLogs":1,"resourceMetrics":1}', b"[" * 100_000])  # fmt: skip
+    @pytest.mark.parametrize(
+        "body",
+        [b"", b"{", b"[]", b"\xff", b'{"resourceSpans":1,"resourceLogs":1,"resourceMetrics":1}', b"[" * 100_000],
+        ids=range(6),
+    )
     async def test_what_is_no_otlp_in_json_is_refused_in_json(
         self, site: Site, plane: ASGIApp, path: str, body: bytes
     ) -> None:
