@@ -110,6 +110,7 @@ class Question:
             connection.interrupt()
 
     def _run(self, connection: "DuckDBPyConnection", limit: int) -> Result:
+        self._sql.encode()  # half of a surrogate pair is nothing that DuckDB could be told
         statements = connection.extract_statements(self._sql)
         kinds = [str(statement.type).rpartition(".")[2] for statement in statements]
         if kinds != ["SELECT"]:

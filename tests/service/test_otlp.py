@@ -466,7 +466,8 @@ def full_export() -> bytes:
     for key, value in {"http.method": "GET", "http.url": "http://x/a?b=c", "http.status_code": 500}.items():
         fill(span.attributes.add(key=key).value, value)
     fill(span.events.add(name="exception").attributes.add(key="exception.type").value, "ValueError")
-    return export.SerializeToString()
+    body: bytes = export.SerializeToString()
+    return body
 
 
 class TestFuzz:
