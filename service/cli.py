@@ -197,7 +197,7 @@ def config() -> None:
         table.add_column(heading, overflow="fold")
     for name, field in Settings.model_fields.items():
         value = getattr(settings, name)
-        table.add_row(name, _shown(value), _origin(name), field.description)
+        table.add_row(name, escape(_shown(value)), _origin(name), escape(field.description or ""))
     out.print(table)
 
 

@@ -197,6 +197,7 @@ def _row(event: Event) -> tuple[object, ...]:
         text.error and text.error[:_TEXT],
         text.body[:_TEXT].decode("utf-8", "replace"),
         1 if event.replay_of else 0,
+        event.severity,
     )
 
 

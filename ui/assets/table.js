@@ -4,7 +4,7 @@
   const HEAD = 32; // its height in pixels, as in the stylesheet; it stays at the top of the view
   const AIM = 1500; // milliseconds that rows stand still after the mouse has moved over them
   const KEEP = 2000; // rows this page holds; the server's ring holds more
-  const SEQ = 0, TIME = 1, KIND = 2, METHOD = 3, PATH = 4, QUERY = 5, STATUS = 6, DURATION = 7, SIZE = 8, CLIENT = 9, ROUTE = 10, ERROR = 11, BODY = 12, REPLAY = 13;
+  const SEQ = 0, TIME = 1, KIND = 2, METHOD = 3, PATH = 4, QUERY = 5, STATUS = 6, DURATION = 7, SIZE = 8, CLIENT = 9, ROUTE = 10, ERROR = 11, BODY = 12, REPLAY = 13, SEVERITY = 14;
 
   const FILTERS = { 1: "method", 2: "status", 6: "client", 7: "route" }; // cells that a click filters by
 
@@ -144,8 +144,8 @@
       if (row.gap) { cells[0].textContent = row.gap; return; }
       cells[0].textContent = formatTime(row[TIME]);
       cells[1].textContent = row[METHOD] || row[KIND];
-      cells[2].textContent = row[STATUS] || (row[ERROR] ? "failed" : "–");
-      cells[2].className = "rq-status rq-" + Math.floor(row[STATUS] / 100);
+      cells[2].textContent = row[STATUS] || row[SEVERITY] || (row[ERROR] ? "failed" : "–");
+      cells[2].className = "rq-status " + (row[SEVERITY] ? "rq-level-" + row[SEVERITY] : "rq-" + Math.floor(row[STATUS] / 100));
       cells[3].textContent = row[PATH] + (row[QUERY] ? "?" + row[QUERY] : "");
       if (row[REPLAY]) cells[3].prepend(tag("replay", "Sent again from this panel"), " ");
       if (row[BODY]) cells[3].appendChild(document.createElement("em")).textContent = (cells[3].textContent ? "  " : "") + row[BODY];
