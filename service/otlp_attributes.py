@@ -8,8 +8,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from reqscope.bus.encoding import encode
+from reqscope.bus.event import Headers
 
-from .heads import pack
 from .otlp_records import Attributes, Source, Value, text
 from .sealed import Gate
 
@@ -96,16 +96,15 @@ class HttpAttributes:
     def is_websocket(self) -> bool:
         return self.scheme in ("ws", "wss") or self._text("network.protocol.name") == "websocket"
 
-    def request_head(self) -> bytes:
-        """Return request headers as `heads.pack` does: those that were exported, and what is known to have been one."""
+    def request_headers(self) -> Headers:
+        """Return the request headers that were exported, and what is known to have been one."""
         headers = [*self._headers(_REQUEST_HEADER)]
         names = {name for name, _ in headers}
         known = ((b"host", self._host()), (b"user-agent", self._text(*_AGENT)))
-        return pack([*((name, _bytes(value)) for name, value in known if value and name not in names), *headers])[0]
+        return (*((name, _bytes(value)) for name, value in known if value and name not in names), *headers)
 
-    def response_head(self) -> bytes:
-        """Return response headers as `heads.pack` does."""
-        return pack([*self._headers(_RESPONSE_HEADER)])[0]
+    def response_headers(self) -> Headers:
+        return tuple(self._headers(_RESPONSE_HEADER))
 
     def others(self) -> Attributes:
         """Return the attributes that are no field of an event."""
