@@ -6,7 +6,7 @@
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,6 +25,8 @@ _SQL_TYPES: Final = {datetime: "TIMESTAMPTZ", str: "VARCHAR", int: "BIGINT", flo
 _MAX_LINE: Final = 16 << 20
 """DuckDB sets aside twice as much for each thread."""
 _PACKED: Final = ".zst"
+_SMALLEST: Final = 64
+"""Bytes of a packed file that may be empty once it is unpacked."""
 
 
 def _sql_type(kind: object) -> str:
@@ -57,7 +59,7 @@ class LogFiles:
         known = set(live.parent.glob(f"{stem}.*.parquet"))
         sources: dict[Path, Path] = {}
         for pattern in (f"{stem}.*{suffix}{_PACKED}", f"{stem}.*{suffix}"):  # while one is packed, both are there
-            sources |= {_parquet_of(path, live.suffix): path for path in live.parent.glob(pattern)}
+            sources |= {_parquet_of(path, live.suffix): path for path in live.parent.glob(pattern) if path.is_file()}
         waiting = {source: target for target, source in sorted(sources.items()) if _is_newer(source, target)}
         return cls(live, waiting, sorted(known - set(waiting.values())))
 
@@ -130,12 +132,17 @@ def _convert(source: Path, target: Path, connect: Callable[[], "DuckDBPyConnecti
     unfinished = target.with_name(f".{target.name}.tmp")
     try:
         with connect() as connection:
+            connection.execute("SET threads = 1")  # nobody waits for it, and others need the processor
             connection.execute(
                 f"COPY ({read_lines([source])}) TO {literal(str(unfinished))} "
                 "(FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"
             )
             counts = f'SELECT count("timestamp"), count(*) FROM read_parquet({file_list([unfinished])})'
             events, lines = connection.execute(counts).fetchall()[0]
+        if not lines and source.suffix == _PACKED and source.stat().st_size > _SMALLEST:
+            raise ValueError(
+                "nothing of it can be unpacked"
+            )  # DuckDB takes the end of a torn frame for that of the file
         unfinished.chmod(0o600)
         _sync(unfinished)
         unfinished.replace(target)
@@ -157,7 +164,7 @@ def _is_newer(source: Path, target: Path) -> bool:
 
 
 @contextmanager
-def _alone(source: Path) -> Iterator[bool]:
+def _alone(source: Path) -> Generator[bool]:
     """Whether no other process converts this file. It is not written to, so its lock is free for that."""
     with source.open("rb") as file:
         try:

@@ -111,14 +111,17 @@ def test_torn_and_broken_lines_are_counted_and_cost_no_other(log: Path) -> None:
     assert answer(log, "SELECT count(*), min(seq), max(seq) FROM requests") == [(20, 1, 20)]
 
 
-def test_a_file_that_cannot_be_read_is_named_and_the_others_are_converted(log: Path) -> None:
-    (log.with_name("requests.a.jsonl")).mkdir()
+def test_a_file_that_cannot_be_unpacked_is_named_and_the_others_are_converted(log: Path) -> None:
+    torn = packed(write_log(log.with_name("requests.a.jsonl"), 500))
+    torn.write_bytes(torn.read_bytes()[:-50])
     write_log(log.with_name("requests.b.jsonl"), 5)
+    (log.with_name("requests.c.jsonl")).mkdir()
 
     done = convert_rotated(log)
 
     assert done.files == 1
-    assert list(done.errors) == ["requests.a.jsonl"]
+    assert list(done.errors) == ["requests.a.jsonl.zst"]
+    assert answer(log, "SELECT count(*) FROM requests") == [(5,)]
 
 
 def test_files_of_another_log_and_an_empty_one_are_left_alone(log: Path) -> None:
