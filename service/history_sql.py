@@ -1,5 +1,8 @@
 """SQL over the history, in a DuckDB that can read the log's files and nothing else."""
 
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
@@ -78,6 +81,7 @@ class Question:
         self._sql = sql
         self._connection: DuckDBPyConnection | None = None
         self._stopped = False
+        self._lock = threading.Lock()
 
     def run(self, limit: int) -> Result:
         """Return the first `limit` rows. Takes as long as it takes, in the thread that calls it.
@@ -88,8 +92,8 @@ class Question:
 
         for attempt in (1, 2):
             try:
-                with _connect() as self._connection:
-                    return self._run(self._connection, limit)
+                with _connect() as connection, self._stoppable(connection):
+                    return self._run(connection, limit)
             except duckdb.InterruptException:
                 raise Stopped("it was interrupted") from None
             except duckdb.IOException as error:
@@ -99,15 +103,24 @@ class Question:
                 raise HistoryError(f"it needs more than {_MEMORY} of memory; select less, or aggregate") from None
             except (duckdb.Error, OSError, ValueError) as error:
                 raise HistoryError(str(error)) from None
-            finally:
-                self._connection = None
         raise AssertionError("unreachable")
 
     def stop(self) -> None:
         """End it now. Safe in any thread."""
         self._stopped = True
-        if (connection := self._connection) is not None:
-            connection.interrupt()
+        with self._lock:
+            if self._connection is not None:
+                self._connection.interrupt()
+
+    @contextmanager
+    def _stoppable(self, connection: "DuckDBPyConnection") -> Generator[None]:
+        with self._lock:
+            self._connection = connection
+        try:
+            yield
+        finally:
+            with self._lock:  # one that is closed cannot be interrupted any more
+                self._connection = None
 
     def _run(self, connection: "DuckDBPyConnection", limit: int) -> Result:
         self._sql.encode()  # half of a surrogate pair is nothing that DuckDB could be told

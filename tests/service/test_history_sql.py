@@ -1,4 +1,5 @@
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,22 @@ def test_a_name_that_is_a_pattern_is_refused_and_a_quote_in_it_is_not(tmp_path: 
     assert ask(fine, "SELECT count(*) FROM requests").rows == [(3,)]
     with pytest.raises(HistoryError, match="takes for a pattern"):
         ask(strange, "SELECT 1")
+
+
+def test_stopping_at_any_moment_does_no_harm(log: Path) -> None:
+    for _ in range(20):
+        question = Question(log, "SELECT count(*) FROM requests")
+        ended = threading.Event()
+
+        def stop(question: Question = question, ended: threading.Event = ended) -> None:
+            while not ended.is_set():
+                question.stop()
+
+        thread = threading.Thread(target=stop)
+        thread.start()
+        try:
+            with suppress(Stopped):
+                question.run(1)
+        finally:
+            ended.set()
+            thread.join()
