@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from reqscope.bus import Event, JsonLogSink
+from reqscope.bus.lines import PartlyWritten
 
 FAST = settings(derandomize=True, deadline=None)
 
@@ -264,8 +265,9 @@ def test_a_full_device_is_an_error() -> None:
         pytest.skip("no /dev/full here")
     sink = JsonLogSink.to_file(Path("/dev/full"), "cafe")
 
-    with pytest.raises(OSError, match="No space left on device"):
+    with pytest.raises(PartlyWritten) as caught:
         sink.write([Event(time=0)])
+    assert (caught.value.written, str(caught.value.__cause__)) == (0, "[Errno 28] No space left on device")
     sink.close()
 
 
@@ -280,18 +282,21 @@ def largest_file(size: int) -> Generator[None, None, None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_line_that_was_cut_short_spoils_no_other(tmp_path: Path) -> None:
+def test_a_line_that_was_cut_short_is_taken_back_and_the_lines_before_it_count(tmp_path: Path) -> None:
     path = tmp_path / "requests.jsonl"
     sink = JsonLogSink.to_file(path, "cafe")
     sink.write([Event(time=0, seq=1)])
 
-    with largest_file(path.stat().st_size + 20), pytest.raises(OSError, match="File too large"):
-        sink.write([Event(time=0, seq=2)])
-    sink.write([Event(time=0, seq=3), Event(time=0, seq=4)])
+    line = path.stat().st_size
+    with largest_file(line * 3 + 20), pytest.raises(PartlyWritten) as caught:
+        sink.write([Event(time=0, seq=seq) for seq in (2, 3, 4, 5)])
+    left = path.read_text()
+    sink.write([Event(time=0, seq=6)])
     sink.close()
 
-    whole = [line for line in path.read_text().splitlines() if line.endswith("}")]
-    assert [read(line)["seq"] for line in whole] == [1, 3, 4]
+    assert caught.value.written == 2
+    assert [read(line)["seq"] for line in left.splitlines()] == [1, 2, 3]
+    assert [read(line)["seq"] for line in path.read_text().splitlines()] == [1, 2, 3, 6]
 
 
 @pytest.mark.timeout(10)
