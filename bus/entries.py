@@ -13,14 +13,22 @@ import msgspec
 from .event import Event, Headers
 from .schema import NAMES, Entry, header, level, timestamp, view
 
+VERSION: Final = 1
+"""Of the schema, and the field `schema` of each line. Fields may be added to a version, but none is removed, or means
+something else."""
+
 _SECOND: Final = 10**9
 _THREE_DIGITS: Final = [f"{number:03}" for number in range(1000)]
 _LONGEST: Final = 1e9
 """Seconds that a duration is rounded up to, so that none is infinite; NaN is not below it either."""
 
 
-class RequestEntry(msgspec.Struct, omit_defaults=True, rename=NAMES, gc=False):
-    """The fields of `Entry`, in its order, that a request may have which brought no exception and no record."""
+class LogEntry(Entry, kw_only=True, omit_defaults=True, rename=NAMES, gc=False, tag_field="schema", tag=VERSION):
+    """A line of the log, with all its fields."""
+
+
+class RequestEntry(msgspec.Struct, omit_defaults=True, rename=NAMES, gc=False, tag_field="schema", tag=VERSION):
+    """The fields of `LogEntry`, in its order, that a request may have which brought no exception and no record."""
 
     timestamp: str
     level: str
@@ -48,15 +56,15 @@ class RequestEntry(msgspec.Struct, omit_defaults=True, rename=NAMES, gc=False):
     error: str | None = None
 
 
-def entries(events: Sequence[Event], boot: str) -> list[RequestEntry | Entry]:
+def entries(events: Sequence[Event], boot: str) -> list[RequestEntry | LogEntry]:
     """Return the log entry of each of `events`, opened ones of the life `boot` of their bus."""
-    made: list[RequestEntry | Entry] = []
+    made: list[RequestEntry | LogEntry] = []
     begin = end = 0
     prefix = ""
     id_prefix = f"{boot}-"
     for event in events:
         if event.kind != "request" or event.failure is not None or event.body:
-            made.append(view(event, boot, Entry))
+            made.append(view(event, boot, LogEntry))
             continue
         if not begin <= (time := event.time) < end:
             begin = time // _SECOND * _SECOND

@@ -33,7 +33,7 @@ class Retention:
     """Those that leave so many bytes of the disk free."""
 
 
-class PackingUnavailable(Exception):
+class PackingUnavailable(ImportError):
     """Nothing here can write zstd. The message says how to get it."""
 
 

@@ -117,7 +117,7 @@ class Detail(Entry, kw_only=True, omit_defaults=True, rename=NAMES, gc=False):
 
 _CLIENT_CLOSED_REQUEST: Final = 499
 
-View = TypeVar("View", Summary, Entry, Detail)
+View = TypeVar("View", bound=Summary)
 
 
 def view(event: Event, boot: str, as_type: type[View]) -> View:

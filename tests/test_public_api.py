@@ -8,6 +8,7 @@ PUBLIC = [
     "Batch",
     "Body",
     "BusStatistics",
+    "ConsoleSink",
     "Event",
     "EventBus",
     "Failure",
@@ -18,10 +19,13 @@ PUBLIC = [
     "Histogram",
     "InFlight",
     "JsonLogSink",
+    "LogFile",
     "LogLine",
     "LoopLag",
+    "Retention",
     "RingBuffer",
     "RingStatistics",
+    "Rotation",
     "RouteRow",
     "RouteStats",
     "Running",
@@ -32,6 +36,7 @@ PUBLIC = [
     "Stats",
     "Subscription",
     "SubscriptionStatistics",
+    "rotated_files",
 ]
 
 

@@ -94,6 +94,7 @@ def test_a_line_has_what_structlog_readers_look_for() -> None:
     (line,) = lines_of([Event(time=1_500_000_000, seq=3, method="GET", path="/x", status=503, total=0.25)])
 
     assert read(line) == {
+        "schema": 1,
         "timestamp": "1970-01-01T00:00:01.500000Z",
         "level": "error",
         "event": "request",
