@@ -16,7 +16,8 @@ class Chore:
         self._name = name
         self._function = function
         self._pause = pause
-        self._asked = threading.Event()
+        self._asked = False
+        self._woken = threading.Event()
         self._stopped = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -25,18 +26,22 @@ class Chore:
         if self._thread is None or not self._thread.is_alive():  # a forked process has no threads but one
             self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self._thread.start()
-        self._asked.set()
+        self._asked = True
+        self._woken.set()
 
     def stop(self) -> None:
-        """Let the thread end after the call that it is making, without waiting for it."""
+        """Let the thread end once it has done what it was asked for, without waiting for it."""
         self._stopped.set()
-        self._asked.set()
+        self._woken.set()
 
     def _run(self) -> None:
         while True:
-            self._asked.wait()
-            if self._stopped.is_set():
+            self._woken.wait()
+            self._woken.clear()
+            stopped = self._stopped.is_set()
+            if self._asked:
+                self._asked = False
+                self._function()
+            if stopped:
                 return
-            self._asked.clear()
-            self._function()
             self._stopped.wait(self._pause)

@@ -23,7 +23,7 @@ from .throttle import Warnings
 Fsync: TypeAlias = Literal["off", "interval", "always"]
 
 _SYNC_EVERY: Final = 1.0
-_TIDY_EVERY: Final = 10.0
+_TIDY_EVERY: Final = 1.0
 _TRY_AGAIN: Final = 10.0
 _BLOCK: Final = 1 << 16
 

@@ -38,11 +38,13 @@ class PackingUnavailable(ImportError):
 
 
 def rotated_files(path: Path) -> list[Path]:
-    """Return what the log file `path` was rotated to, packed or not, the oldest first.
+    """Return what the log file `path` was rotated to, packed or not, the oldest first, and nothing twice.
 
     :raises OSError: the directory cannot be read
     """
-    return sorted(each for each in path.parent.iterdir() if _rotated_at(path, each.name) is not None)
+    files = _all_rotated(path)
+    packed = {each.name for each in files if each.suffix == _PACKED}
+    return [each for each in files if each.name + _PACKED not in packed]
 
 
 def rotated_name(path: Path, now: float) -> Path:
@@ -61,7 +63,7 @@ def prune(path: Path, retention: Retention, now: float) -> list[Path]:
 
     :raises OSError: a file cannot be deleted
     """
-    files, deleted = rotated_files(path), list[Path]()
+    files, deleted = _all_rotated(path), list[Path]()
 
     def delete_oldest() -> None:
         files[0].unlink(missing_ok=True)
@@ -85,7 +87,7 @@ def pack(path: Path) -> None:
     for partial in path.parent.glob(f"{_escaped(path.stem)}.*{_escaped(path.suffix)}{_PARTIAL}"):
         if _rotated_at(path, partial.name.removesuffix(_PARTIAL)) is not None:
             _unlink_if_alone(partial)
-    for file in rotated_files(path):
+    for file in _all_rotated(path):
         if file.suffix != _PACKED:
             _pack_one(file, compress)
 
@@ -109,7 +111,15 @@ def compressor() -> Callable[[int, int], object]:
     return compress
 
 
+def _all_rotated(path: Path) -> list[Path]:
+    return sorted(each for each in path.parent.iterdir() if _rotated_at(path, each.name) is not None)
+
+
 def _pack_one(file: Path, compress: Callable[[int, int], object]) -> None:
+    packed = file.with_name(file.name + _PACKED)
+    if packed.exists():  # the last step of an earlier packing was not made
+        file.unlink(missing_ok=True)
+        return
     partial = file.with_name(file.name + _PARTIAL)
     with suppress(FileNotFoundError, BlockingIOError):  # another process was here first, or still writes
         source = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
@@ -120,7 +130,7 @@ def _pack_one(file: Path, compress: Callable[[int, int], object]) -> None:
                 fcntl.flock(target, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 compress(source, target)
                 os.fsync(target)  # before the original is gone
-                partial.rename(file.with_name(file.name + _PACKED))
+                partial.rename(packed)
                 file.unlink()
             except OSError:
                 partial.unlink(missing_ok=True)

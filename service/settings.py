@@ -81,7 +81,7 @@ class Settings(BaseSettings):
     )
     log_fsync: Literal["off", "interval", "always"] = Field(
         default="off",
-        description="When log lines are safe from a loss of power: off, interval (a second later), or always (at once).",
+        description="When log lines are safe from a loss of power: off, interval (each second), or always (at once).",
     )
     log_format: LogFormat = Field(
         default="auto",
