@@ -15,6 +15,9 @@ NAME: Final = "reqscope.access"
 _MESSAGE: Final = '%s - "%s %s HTTP/%s" %d'
 """With these five arguments, as uvicorn's formatter of access lines wants them."""
 
+_QUERY: Final = "!$%&'()*+,-./:;=?@_~"
+"""What stays of a query string, which came encoded."""
+
 
 class AccessSink:
     """Hands requests to the handlers of the logger `reqscope.access`, or if it has none, to a sink.
@@ -47,7 +50,7 @@ class AccessSink:
         level = logging.getLevelNamesMapping()[fields["level"].upper()]
         if not self._logger.isEnabledFor(level):
             return
-        target = quote(event.path, errors="replace") + (f"?{quote(event.query, safe='!-~')}" if event.query else "")
+        target = quote(event.path, errors="replace") + (f"?{quote(event.query, safe=_QUERY)}" if event.query else "")
         words = (event.client, event.method, target, event.http_version, event.status)
         record = self._logger.makeRecord(NAME, level, "(reqscope)", 0, _MESSAGE, words, None, extra=fields)
         record.created = event.time / 1e9

@@ -34,7 +34,10 @@ def log_sinks(settings: Settings, boot: str) -> list[Sink]:
     :raises OSError: the log file cannot be opened for writing
     :raises LogSettingsError: a processor cannot be imported
     """
-    processors, sinks = list(_processors(settings)), list[Sink]()
+    sinks = list[Sink]()
+    if settings.log == "none" and not settings.access_log:
+        return sinks
+    processors = list(_processors(settings))
     if settings.log in ("stdout", "both"):
         sinks += _on_stdout(lambda: _stdout(settings, boot, processors))
     elif settings.access_log:
@@ -79,8 +82,8 @@ def _processors(settings: Settings) -> Iterable[Processor]:
     for name in settings.log_processors:
         try:
             processor = import_from_string(name)
-        except ImportFromStringError as error:
-            raise LogSettingsError(f"REQSCOPE_LOG_PROCESSORS: {error}") from None
+        except (ImportFromStringError, ImportError) as error:
+            raise LogSettingsError(f"REQSCOPE_LOG_PROCESSORS={name}: {error}") from None
         if not callable(processor):
-            raise LogSettingsError(f"REQSCOPE_LOG_PROCESSORS: {name} is no processor, because it cannot be called")
+            raise LogSettingsError(f"REQSCOPE_LOG_PROCESSORS={name}: that is no processor, because it cannot be called")
         yield processor

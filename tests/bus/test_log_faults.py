@@ -18,8 +18,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from reqscope.bus import Event, EventBus, JsonLogSink, LogFile, Retention, Rotation, SinkRunner, rotated_files
-
-from ..conftest import PROVE  # noqa: TID252
+from tests.conftest import PROVE
 
 pytestmark = pytest.mark.anyio
 
