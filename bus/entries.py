@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from .event import Event, Headers
+from .event import Event
 from .schema import NAMES, Entry, header, level, timestamp, view
 
 VERSION: Final = 1
@@ -19,8 +19,6 @@ something else."""
 
 _SECOND: Final = 10**9
 _THREE_DIGITS: Final = [f"{number:03}" for number in range(1000)]
-_LONGEST: Final = 1e9
-"""Seconds that a duration is rounded up to, so that none is infinite; NaN is not below it either."""
 
 
 class LogEntry(Entry, kw_only=True, omit_defaults=True, rename=NAMES, gc=False, tag_field="schema", tag=VERSION):
@@ -59,18 +57,18 @@ class RequestEntry(msgspec.Struct, omit_defaults=True, rename=NAMES, gc=False, t
 def entries(events: Sequence[Event], boot: str) -> list[RequestEntry | LogEntry]:
     """Return the log entry of each of `events`, opened ones of the life `boot` of their bus."""
     made: list[RequestEntry | LogEntry] = []
-    begin = end = 0
-    prefix = ""
+    begin, prefix = -_SECOND, ""
     id_prefix = f"{boot}-"
     for event in events:
         if event.kind != "request" or event.failure is not None or event.body:
             made.append(view(event, boot, LogEntry))
             continue
-        if not begin <= (time := event.time) < end:
-            begin = time // _SECOND * _SECOND
-            end = begin + _SECOND
+        nanos = event.time - begin
+        if not 0 <= nanos < _SECOND:
+            begin = event.time // _SECOND * _SECOND
+            nanos = event.time - begin
             prefix = timestamp(begin)[:-7]
-        micros = (time - begin) // 1000
+        micros = nanos // 1000
         seq = event.seq
         query = event.query
         status = event.status
@@ -86,13 +84,15 @@ def entries(events: Sequence[Event], boot: str) -> list[RequestEntry | LogEntry]
                 agent = value.decode("latin-1")
                 if host is not None:
                     break
-        # Three times what `schema.microseconds` does: a call would cost more than the work.
+        if host is None or agent is None:  # only ASGI promises lower case
+            host, agent = header(headers, b"host"), header(headers, b"user-agent")
+        # What `schema.microseconds` does, three times: a call would cost more than the work.
         if (ttfb := event.ttfb) is not None:
-            ttfb = int(ttfb * 1e6 + 0.5) / 1e6 if 0 <= ttfb < _LONGEST else round(ttfb, 6)
+            ttfb = (ttfb * 1e6 + 0.5) // 1 / 1e6
         if (total := event.total) is not None:
-            total = int(total * 1e6 + 0.5) / 1e6 if 0 <= total < _LONGEST else round(total, 6)
+            total = (total * 1e6 + 0.5) // 1 / 1e6
         if (app := event.app) is not None:
-            app = int(app * 1e6 + 0.5) / 1e6 if 0 <= app < _LONGEST else round(app, 6)
+            app = (app * 1e6 + 0.5) // 1 / 1e6
         made.append(
             RequestEntry(
                 f"{prefix}{_THREE_DIGITS[micros // 1000]}{_THREE_DIGITS[micros % 1000]}Z",
@@ -107,8 +107,8 @@ def entries(events: Sequence[Event], boot: str) -> list[RequestEntry | LogEntry]
                 event.route,
                 status,
                 event.client,
-                _found(host, headers, b"host"),
-                _found(agent, headers, b"user-agent"),
+                host,
+                agent,
                 event.http_version,
                 event.request_id,
                 event.trace_id,
@@ -122,8 +122,3 @@ def entries(events: Sequence[Event], boot: str) -> list[RequestEntry | LogEntry]
             )
         )
     return made
-
-
-def _found(value: str | None, headers: Headers, name: bytes) -> str:
-    """Return what was found, or look again in any case of letters: only ASGI promises lower case."""
-    return header(headers, name) if value is None and headers else value or ""

@@ -245,9 +245,7 @@ def timestamp(nanoseconds: int) -> str:
 
 def microseconds(seconds: float | None) -> float | None:
     """Return a duration rounded to the microsecond."""
-    if seconds is None:
-        return None
-    return int(seconds * 1e6 + 0.5) / 1e6 if 0 <= seconds < 1e9 else round(seconds, 6)
+    return None if seconds is None else (seconds * 1e6 + 0.5) // 1 / 1e6
 
 
 def _moment(nanoseconds: int) -> datetime:
