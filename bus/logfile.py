@@ -23,7 +23,8 @@ from .throttle import Warnings
 Fsync: TypeAlias = Literal["off", "interval", "always"]
 
 _SYNC_EVERY: Final = 1.0
-_TIDY_EVERY: Final = 1.0
+_TIDY_EVERY: Final = 10.0
+_TIDY_PAUSE: Final = 1.0
 _TRY_AGAIN: Final = 10.0
 _BLOCK: Final = 1 << 16
 
@@ -68,12 +69,14 @@ class LogFile:
         self._file: int | None = None
         self._regular = True
         self._torn = False
+        self._shared = False
         self._begun = 0.0
         """When the file's span began, as far as one can know: when it was last written to before it was opened."""
         self._rotate_from = 0.0
+        self._tidied = 0.0
         self._warnings = Warnings(f"log file {path}")
         self._sync = Chore("reqscope fsync", self._sync_now, _SYNC_EVERY)
-        self._tidy = Chore("reqscope log files", self._tidy_now, _TIDY_EVERY)
+        self._tidy = Chore("reqscope log files", self._tidy_now, _TIDY_PAUSE)
         self._opened()
 
     def write(self, lines: bytes) -> None:
@@ -98,9 +101,12 @@ class LogFile:
         self._torn = False
         if not size:
             self._begun = now
-        if self._regular:
-            if self._fsync == "interval":
-                self._sync.ask()
+        if not self._regular:
+            return
+        if self._fsync == "interval":
+            self._sync.ask()
+        if (self._retention.age or self._retention.min_free) and now >= self._tidied + _TIDY_EVERY:
+            self._tidied = now
             self._tidy.ask()
 
     def reopen(self) -> None:
@@ -128,7 +134,10 @@ class LogFile:
         own = os.fstat(file)
         if found is None or not os.path.samestat(found, own):  # it was moved, or removed
             self.reopen()
-            return self._current(more, now)
+            file = self._opened()
+            own = os.fstat(file)
+        if not self._shared:  # another process was mending it when it was opened
+            self._shared = _lock(file, fcntl.LOCK_SH)
         if own.st_size and now >= self._rotate_from and self._due(own.st_size + more, now):
             self._rotate(now)
             file = self._opened()
@@ -162,6 +171,7 @@ class LogFile:
             if self._regular:
                 self._begun = status.st_mtime
                 self._torn = _mend(file)
+                self._shared = _lock(file, fcntl.LOCK_SH)  # which keeps it from being packed when it was put aside
         except OSError:
             os.close(file)
             raise
@@ -224,7 +234,7 @@ def _mend(file: int, *, ours: bool = False) -> bool:
     """Cut off a torn last line, if nobody else writes; return whether there is still one.
 
     What has all but its line feed gets that, and what cannot have been a line of JSON stays, unless it is known to be
-    `ours`. Leaves a shared lock on the file, which keeps it from being packed.
+    `ours`.
     """
     alone = _lock(file, fcntl.LOCK_EX)
     try:
@@ -243,7 +253,7 @@ def _mend(file: int, *, ours: bool = False) -> bool:
             return True
         return False
     finally:
-        _lock(file, fcntl.LOCK_SH)
+        _lock(file, fcntl.LOCK_UN)
 
 
 def _last_line(file: int, end: int) -> int:
