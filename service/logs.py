@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, cast
 
 from structlog.typing import Processor
 from uvicorn.importer import ImportFromStringError, import_from_string
@@ -86,4 +86,4 @@ def _processors(settings: Settings) -> Iterable[Processor]:
             raise LogSettingsError(f"REQSCOPE_LOG_PROCESSORS={name}: {error}") from None
         if not callable(processor):
             raise LogSettingsError(f"REQSCOPE_LOG_PROCESSORS={name}: that is no processor, because it cannot be called")
-        yield processor
+        yield cast(Processor, processor)
