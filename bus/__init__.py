@@ -3,7 +3,6 @@
 Knows neither FastAPI nor Gradio.
 """
 
-from .console import ConsoleSink as ConsoleSink
 from .event import Body as Body
 from .event import Event as Event
 from .event import Failure as Failure

@@ -8,13 +8,14 @@ from typing import Final, cast
 from structlog.typing import Processor
 from uvicorn.importer import ImportFromStringError, import_from_string
 
-from reqscope.bus import ConsoleSink, JsonLogSink, LogFile, Retention, Rotation, Sink
-from reqscope.bus.console import coloured
+from reqscope.bus import JsonLogSink, LogFile, Retention, Rotation, Sink
 from reqscope.bus.ecs import ecs
 from reqscope.bus.lines import LineStream
 from reqscope.bus.rotated import compressor
 
 from .access import AccessSink
+from .console import ConsoleSink
+from .renderers import pretty
 from .settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -56,9 +57,9 @@ def _on_stdout(make: Callable[[], Sink]) -> list[Sink]:
 
 
 def _stdout(settings: Settings, boot: str, processors: list[Processor]) -> Sink:
-    pretty = settings.log_format == "pretty" or (settings.log_format == "auto" and os.isatty(_STDOUT))
-    if pretty:
-        return ConsoleSink("stdout", LineStream.stdout(), colour=coloured(_STDOUT))
+    terminal = os.isatty(_STDOUT)
+    if settings.log_format == "pretty" or (settings.log_format == "auto" and terminal):
+        return ConsoleSink("stdout", boot, LineStream.stdout(), pretty(terminal))
     return JsonLogSink.to_stdout(boot, processors)
 
 

@@ -8,7 +8,6 @@ PUBLIC = [
     "Batch",
     "Body",
     "BusStatistics",
-    "ConsoleSink",
     "Event",
     "EventBus",
     "Failure",

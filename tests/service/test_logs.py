@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from reqscope.bus import ConsoleSink, JsonLogSink, Sink
+from reqscope.bus import JsonLogSink, Sink
 from reqscope.service import Settings
 from reqscope.service.access import AccessSink
+from reqscope.service.console import ConsoleSink
 from reqscope.service.logs import LogSettingsError, log_sinks
 
 
