@@ -26,7 +26,7 @@ class LogEntry(Entry, kw_only=True, omit_defaults=True, rename=NAMES, gc=False, 
 
 
 class RequestEntry(msgspec.Struct, omit_defaults=True, rename=NAMES, gc=False, tag_field="schema", tag=VERSION):
-    """The fields of `LogEntry`, in its order, that a request may have which brought no exception and no record."""
+    """The fields of `LogEntry`, in its order, that a request may have which is no replay and brought no exception."""
 
     timestamp: str
     level: str
@@ -60,7 +60,7 @@ def entries(events: Sequence[Event], boot: str) -> list[RequestEntry | LogEntry]
     begin, prefix = -_SECOND, ""
     id_prefix = f"{boot}-"
     for event in events:
-        if event.kind != "request" or event.failure is not None or event.body:
+        if event.kind != "request" or event.failure is not None or event.body or event.replay_of:
             made.append(view(event, boot, LogEntry))
             continue
         nanos = event.time - begin
