@@ -133,7 +133,7 @@ def test_a_log_file_that_nobody_takes_lines_from_holds_up_neither_the_api_nor_th
         assert sink["held"] > 0
         assert sink["reader"]["delivered"] == sink["written"] + sink["lost"] + sink["held"]
         server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(5) == 0
+        assert server.process.wait(10) == 0
 
 
 @pytest.fixture
