@@ -15,7 +15,7 @@ import msgspec
 from .event import Body, Event, Headers, LogLine
 from .failures import FailureGroup
 
-_NAMES: Final = {
+NAMES: Final = {
     "method": "http.request.method",
     "path": "url.path",
     "query": "url.query",
@@ -43,10 +43,10 @@ _NAMES: Final = {
 }
 
 
-class Summary(msgspec.Struct, kw_only=True, omit_defaults=True, rename=_NAMES, gc=False):
+class Summary(msgspec.Struct, kw_only=True, omit_defaults=True, rename=NAMES, gc=False):
     """What lists show: everything of fixed size."""
 
-    timestamp: datetime
+    timestamp: str
     level: str
     event: str
     id: str
@@ -77,7 +77,7 @@ class Summary(msgspec.Struct, kw_only=True, omit_defaults=True, rename=_NAMES, g
     replay_of: str = ""
 
 
-class Entry(Summary, kw_only=True, omit_defaults=True, rename=_NAMES, gc=False):
+class Entry(Summary, kw_only=True, omit_defaults=True, rename=NAMES, gc=False):
     """A line of the log: the summary, what an ingested record said, and the exception if there was one."""
 
     exception_message: str | None = None
@@ -113,7 +113,7 @@ class Line(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     """Of a line that was exported, which service logged it."""
 
 
-class Detail(Entry, kw_only=True, omit_defaults=True, rename=_NAMES, gc=False):
+class Detail(Entry, kw_only=True, omit_defaults=True, rename=NAMES, gc=False):
     """All that is known of one event."""
 
     request_headers: list[tuple[str, str]] = []
@@ -125,13 +125,13 @@ class Detail(Entry, kw_only=True, omit_defaults=True, rename=_NAMES, gc=False):
 
 _CLIENT_CLOSED_REQUEST: Final = 499
 
-View = TypeVar("View", Summary, Entry, Detail)
+View = TypeVar("View", bound=Summary)
 
 
 def view(event: Event, boot: str, as_type: type[View]) -> View:
     """Return what `event`, an opened one of the life `boot` of its bus, looks like from outside."""
     shown = as_type(
-        timestamp=_moment(event.time),
+        timestamp=timestamp(event.time),
         level=level(event),
         event=event.kind,
         id=f"{boot}-{event.seq}",
@@ -155,9 +155,9 @@ def view(event: Event, boot: str, as_type: type[View]) -> View:
         messages_received=event.messages_received,
         messages_sent=event.messages_sent,
         close_code=event.close_code,
-        ttfb=_microseconds(event.ttfb),
-        duration=_microseconds(event.total),
-        app_duration=_microseconds(event.app),
+        ttfb=microseconds(event.ttfb),
+        duration=microseconds(event.total),
+        app_duration=microseconds(event.app),
         error=event.error,
         replay_of=event.replay_of,
     )
@@ -190,7 +190,7 @@ def detail(event: Event, boot: str, exported: Sequence[Event] = ()) -> Detail:
     return shown
 
 
-class FailureView(msgspec.Struct, kw_only=True, rename=_NAMES, gc=False):
+class FailureView(msgspec.Struct, kw_only=True, rename=NAMES, gc=False):
     """Exceptions of one type, from one line, on one route."""
 
     fingerprint: str
@@ -266,9 +266,16 @@ def _line(line: LogLine, service: str = "") -> Line:
     return Line(timestamp=moment, level=line.level, logger=line.logger, message=line.message, service=service)
 
 
+def timestamp(nanoseconds: int) -> str:
+    """Return a moment as ISO 8601 in UTC, always with six digits of a second, so that lines line up and sort."""
+    seconds, rest = divmod(nanoseconds, 10**9)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1000:06}Z"
+
+
+def microseconds(seconds: float | None) -> float | None:
+    """Return a duration rounded to the microsecond."""
+    return None if seconds is None else (seconds * 1e6 + 0.5) // 1 / 1e6
+
+
 def _moment(nanoseconds: int) -> datetime:
     return datetime.fromtimestamp(nanoseconds / 1e9, UTC)
-
-
-def _microseconds(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 6)

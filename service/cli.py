@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from pydantic import ValidationError
+from pydantic import ByteSize, ValidationError
 from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
@@ -43,6 +43,10 @@ Log = Annotated[str | None, typer.Option(metavar="stdout|file|both|none", help="
 LogFile = Annotated[
     Path | None, typer.Option(help="The file that log lines are appended to.  [default: reqscope.jsonl]")
 ]
+AccessLog = Annotated[
+    bool | None,
+    typer.Option("--access-log", help="Print a line for each request on standard output, whatever --log says."),
+]
 Capacity = Annotated[int | None, typer.Option(help="Events that the ring keeps.  [default: 10000]")]
 BodiesKept = Annotated[
     str | None,
@@ -71,6 +75,7 @@ def serve(
     port_auto: PortAuto = None,
     log: Log = None,
     log_file: LogFile = None,
+    access_log: AccessLog = None,
     capacity: Capacity = None,
     bodies: BodiesKept = None,
     insecure: Insecure = None,
@@ -95,6 +100,7 @@ def run(
     port_auto: PortAuto = None,
     log: Log = None,
     log_file: LogFile = None,
+    access_log: AccessLog = None,
     capacity: Capacity = None,
     bodies: BodiesKept = None,
     replay: Replayed = None,
@@ -119,6 +125,7 @@ def demo(
     port_auto: PortAuto = None,
     log: Log = None,
     log_file: LogFile = None,
+    access_log: AccessLog = None,
     capacity: Capacity = None,
     bodies: BodiesKept = None,
     replay: Replayed = None,
@@ -300,8 +307,11 @@ def _launch(
         _fail(str(error))
     application = make_app()
     err.print("Reqscope is starting …", style="dim")
+    from .logs import LogSettingsError
     from .standalone import standalone  # takes seconds: it imports Gradio
 
+    if settings.log_processors:
+        sys.path.insert(0, os.getcwd())
     try:
         launcher = standalone(
             settings,
@@ -313,6 +323,8 @@ def _launch(
             announce=_announcer(ingest),
             background=background,
         )
+    except LogSettingsError as error:
+        _fail(str(error), status=2)
     except OSError as error:
         _fail(f"cannot write to the log file {settings.log_file}: {error.strerror}; name another with --log-file")
     sys.exit(launcher.run())
@@ -367,6 +379,8 @@ def _shown(value: object) -> str:
     match value:
         case None | "":
             return ""
+        case ByteSize():
+            return value.human_readable(decimal=True) if value else "0"
         case tuple():
             return ", ".join(map(str, value)) or "(none)"
         case dict():

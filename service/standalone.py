@@ -37,6 +37,7 @@ def standalone(
     :param announce: called with the API's and the panel's address once they answer
     :param background: given the API's address, returns what to run beside the servers
     :raises OSError: the log file cannot be opened
+    :raises LogSettingsError: the log cannot be as the settings want it
     """
     pipeline = Pipeline(settings)
     data: Any
@@ -56,6 +57,7 @@ def standalone(
         trusted_proxies=settings.trusted_proxies,
         background=[background(url(api))] if background else [],
         announce=lambda: announce(url(api), url(panel)),
+        reopen_logs=pipeline.reopen_logs,
     )
 
 
