@@ -38,6 +38,8 @@ def test_the_first_frame_tells_the_page_its_name_and_whose_events_it_will_get(bu
         "token": "name",
         "boot": bus.boot,
         "classes": ["2xx", "3xx", "4xx", "5xx", "other"],
+        "paused": False,
+        "example": "",
     }
 
 

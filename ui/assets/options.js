@@ -17,7 +17,7 @@
     // `onFilter` is given a saved filter, `current` returns the present one, `onDensity` is told the height of a row.
     constructor(root, button, box, { onFilter, current, onDensity }) {
       Object.assign(this, { root, button, box, onFilter, current, onDensity });
-      this.kept = { hidden: [], dense: false, filters: [], ...read() };
+      this.kept = { hidden: [], dense: false, charts: true, filters: [], ...read() };
       button.addEventListener("click", () => this.toggle());
       document.addEventListener("pointerdown", (event) => { if (!box.contains(event.target) && !button.contains(event.target)) this.toggle(false); });
       box.addEventListener("keydown", (event) => { if (event.key === "Escape") { event.stopPropagation(); this.toggle(false); button.focus(); } });
@@ -39,6 +39,7 @@
       const widths = COLUMNS.filter(([name]) => !this.kept.hidden.includes(name)).map(([name]) => WIDTHS[name]);
       this.root.style.setProperty("--rq-columns", widths.join(" "));
       this.root.classList.toggle("rq-dense", this.kept.dense);
+      this.root.classList.toggle("rq-no-charts", !this.kept.charts);
       this.onDensity(this.kept.dense ? 24 : 30);
     }
     draw() {
@@ -47,7 +48,7 @@
       for (const [name, label] of COLUMNS.filter(([name]) => !FIXED.has(name))) columns.append(this.check(label, !this.kept.hidden.includes(name), (on) => {
         this.keep({ hidden: on ? this.kept.hidden.filter((each) => each !== name) : [...this.kept.hidden, name] });
       }));
-      density.append(make("legend", "Rows"), this.check("Dense", this.kept.dense, (dense) => this.keep({ dense })));
+      density.append(make("legend", "Layout"), this.check("Dense rows", this.kept.dense, (dense) => this.keep({ dense })), this.check("Charts", this.kept.charts, (charts) => this.keep({ charts })));
       filters.append(make("legend", "Saved filters"));
       for (const text of this.kept.filters) {
         const line = filters.appendChild(make("div")), use = line.appendChild(make("button", text)), drop = line.appendChild(make("button", "×"));
@@ -72,7 +73,7 @@
     try {
       const kept = JSON.parse(localStorage.getItem(KEY) ?? "{}");
       const texts = (value) => (Array.isArray(value) ? value.filter((each) => typeof each === "string") : []);
-      return { hidden: texts(kept.hidden).filter((name) => !FIXED.has(name)), dense: kept.dense === true, filters: texts(kept.filters).slice(-SAVED) };
+      return { hidden: texts(kept.hidden).filter((name) => !FIXED.has(name)), dense: kept.dense === true, charts: kept.charts !== false, filters: texts(kept.filters).slice(-SAVED) };
     } catch { return {}; }
   }
 
