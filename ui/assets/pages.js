@@ -71,7 +71,7 @@
             cell.scope = "row";
             const link = cell.appendChild(make("button", text(row), "rq-link"));
             link.type = "button"; link.title = "Show its requests"; link.dataset.focus = `route ${row[0]} ${row[1]}`;
-            link.onclick = () => this.filter([row[0] && `method:${row[0]}`, row[1].startsWith("(") ? "" : `route:"${row[1].replace(/["\\]/g, "\\$&")}"`].filter(Boolean).join(" "));
+            link.onclick = () => this.filter([row[0] && globalThis.reqscope.term("method", row[0]), row[1].startsWith("(") ? "" : `route:"${row[1].replace(/["\\]/g, "\\$&")}"`].filter(Boolean).join(" "));
           }
           if (key === "errors" && row[4]) cell.className = "rq-5";
         });
