@@ -21,7 +21,7 @@
       this.running = new Running(this.at("running"));
       this.detail = new Detail(this.at("detail"), {
         fetchEvent: (id) => server.detail(id), copyAs: (id, kind) => server.copy_as({ id, kind }),
-        onOpen: (id) => { this.mark("event", id); this.cover(true); },
+        onOpen: (id) => { this.mark("event", id); this.pick(id); this.cover(true); },
         onClose: () => { this.mark("event", ""); this.cover(false); this.table.deselect(); this.at("view").focus({ preventScroll: true }); },
         onFilter: (text) => this.narrow(text), replay: props.replay && replayOf,
       });
@@ -97,9 +97,12 @@
       if (this.boot && this.boot !== frame.boot) this.left = { boot: this.boot, heard: this.heard };
       this.token = frame.token; this.boot = frame.boot;
       this.hold(frame.paused);
+      if (this.detail.isOpen) this.pick(this.detail.wanted);
       this.example(frame.example);
       if (this.at("filter").value) this.applyFilter(); // says what is wrong with one that cannot be read
     }
+    // Mark the row of an event of this server.
+    pick(id) { if (id?.startsWith(`${this.boot}-`)) this.table.select(Number(id.slice(this.boot.length + 1))); }
     // Remember how far this page has seen; a view that is paused keeps its place in the address.
     reached(seq) {
       this.seen = seq;
