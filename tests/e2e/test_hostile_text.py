@@ -9,7 +9,7 @@ from urllib.parse import quote, quote_from_bytes, urlencode
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Dialog, Page, expect
 
 from .conftest import DEADLINE, Server, Start, wait_until
 from .hostile import MARK, STRINGS
@@ -117,10 +117,14 @@ def spied(open_page: OpenPage) -> Iterator[Callable[[str], Page]]:
     asked: list[str] = []
     surprises: list[str] = []
 
+    def refuse(dialog: Dialog) -> None:
+        surprises.append(f"dialog {dialog.message}")
+        dialog.dismiss()
+
     def open_spied(url: str) -> Page:
         page = open_page(url.partition("?")[0])
         page.add_init_script(SPY)
-        page.on("dialog", lambda dialog: (surprises.append(f"dialog {dialog.message}"), dialog.dismiss()))
+        page.on("dialog", refuse)
         page.on("popup", lambda popup: surprises.append(f"popup {popup.url}"))
         page.on("request", lambda request: asked.append(request.url))
         page.goto(url)

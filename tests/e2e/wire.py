@@ -71,12 +71,11 @@ class Wire:
             self._flows.wait()
             with self._lock, selectors.DefaultSelector() as selector:
                 for end in self._pairs:
-                    selector.register(end, selectors.EVENT_READ)
-                ready = [key.fileobj for key, _ in selector.select(0.002)] if self._pairs else []
+                    selector.register(end, selectors.EVENT_READ, end)
+                ready = [key.data for key, _ in selector.select(0.002)] if self._pairs else []
             if not ready:
                 threading.Event().wait(0.002)
             for end in ready:
-                assert isinstance(end, socket.socket)
                 self._pass_on(end)
 
     def _pass_on(self, end: socket.socket) -> None:
