@@ -61,7 +61,7 @@
       this.latency = new uPlot({
         ...shared, width: 400,
         // Logarithmic: one request of ten seconds must not make all the others a line on the ground.
-        scales: { ...shared.scales, y: { distr: 3, range: (_, low, high) => [power(Math.floor, low ?? 1), Math.max(power(Math.ceil, high ?? 100), power(Math.floor, low ?? 1) * 10)] } },
+        scales: { ...shared.scales, y: { distr: 3, range: (_, low, high) => [power(Math.floor, low ?? 1), Math.max((high ?? 100) * 1.5, power(Math.floor, low ?? 1) * 10)] } },
         axes: [x, axis({ size: 48, splits: (plot) => decades(plot.scales.y.min, plot.scales.y.max), filter: (_, ticks) => ticks, values: (_, ticks) => ticks.map(shortDuration) })],
         series: [time, ...QUANTILES.map((name, i) => ({
           label: name, stroke: () => color(name), width: 1.5, dash: DASHES[i], points: { show: true, filter: alone, size: 4 },

@@ -123,7 +123,7 @@
       const { formatDuration } = window.reqscope;
       const ms = (seconds) => (seconds === undefined ? undefined : formatDuration(seconds * 1000));
       const parts = [this.table([
-        ["Status", event["http.response.status_code"] ?? "none"], ["Error", event["error.type"]], ["Time", `${localTime(event.timestamp)} here, ${event.timestamp}`], ["Route", event["http.route"]],
+        ["Status", event["http.response.status_code"] ?? "none"], ["Error", event["error.type"]], ["Time", localTime(event.timestamp)], ["UTC", event.timestamp], ["Route", event["http.route"]],
         ["Query", event["url.query"]], ["Client", event["client.address"]], ["Host", event["server.address"]], ["HTTP", event["network.protocol.version"]],
         ["Request id", event.request_id], ["Trace", event.trace_id], ["Parent span", event.span_id], ["Event", event.id], ["Replay of", event.replay_of],
       ])];

@@ -2,7 +2,8 @@
 (function () {
   "use strict";
   const COLUMNS = [["time", "Time"], ["method", "Method"], ["status", "Status"], ["path", "Path"], ["duration", "Duration"], ["size", "Size"], ["client", "Client"], ["route", "Route"]];
-  const WIDTHS = { time: "92px", method: "62px", status: "62px", path: "minmax(160px, 1fr)", duration: "82px", size: "72px", client: "112px", route: "minmax(80px, .45fr)" };
+  const WIDTHS = { time: "92px", method: "62px", status: "62px", path: "minmax(120px, 1fr)", duration: "82px", size: "72px", client: "112px", route: "minmax(80px, .45fr)" };
+  const WIDE = new Set(["client", "route"]); // shown where there is room
   const FIXED = new Set(["path"]);
   const KEY = "reqscope-options", SAVED = 20;
   const make = (name, text) => { const element = document.createElement(name); if (text !== undefined) element.textContent = text; return element; };
@@ -36,8 +37,10 @@
     }
     apply() {
       for (const [name] of COLUMNS) this.root.classList.toggle(`rq-no-${name}`, this.kept.hidden.includes(name));
-      const widths = COLUMNS.filter(([name]) => !this.kept.hidden.includes(name)).map(([name]) => WIDTHS[name]);
-      this.root.style.setProperty("--rq-columns", widths.join(" "));
+      const shown = COLUMNS.map(([name]) => name).filter((name) => !this.kept.hidden.includes(name));
+      const widths = (names) => names.map((name) => WIDTHS[name]).join(" ");
+      this.root.style.setProperty("--rq-columns", widths(shown));
+      this.root.style.setProperty("--rq-columns-narrow", widths(shown.filter((name) => !WIDE.has(name))));
       this.root.classList.toggle("rq-dense", this.kept.dense);
       this.root.classList.toggle("rq-no-charts", !this.kept.charts);
       this.onDensity(this.kept.dense ? 24 : 30);

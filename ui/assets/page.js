@@ -241,6 +241,7 @@
       if (event.ctrlKey || event.metaKey || event.altKey) return;
       const target = event.target;
       if (this.at("help").open) return event.key === "?" ? this.help(false) : undefined; // Esc closes it by itself
+      if (event.key === "Escape" && !this.at("option-box").hidden) return this.options.toggle(false);
       if (event.key === "Escape") {
         this.detail.close();
         if (target === this.at("filter")) { event.preventDefault(); target.blur(); } // browsers would clear what is typed
