@@ -9,7 +9,7 @@ SOURCES := $(wildcard bus/*.py service/*.py service/*/*.py ui/*.py ui/assets/*)
 .PHONY: help run test prove check format bench screenshots lock clean
 
 help:  ## list the commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 22
 
 run: $(VENV)/run-requirements $(VENV)/linked  ## install what is needed and start the demo
 	@$(BIN)/reqscope demo

@@ -164,7 +164,7 @@
     // On a phone the detail covers everything: what is behind it must not be reached.
     cover(open) {
       const covers = open && getComputedStyle(this.at("detail")).position === "fixed";
-      for (const part of [...this.root.children, ...this.at("live").children]) if (!part.contains(this.at("detail"))) part.inert = covers;
+      for (const part of [...this.root.children, ...this.at("live").children]) if (!part.contains(this.at("detail")) && !part.matches("dialog, [role=status]")) part.inert = covers;
       if (covers) this.detail.focus();
     }
     // What to send when there is nothing yet.

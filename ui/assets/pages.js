@@ -32,7 +32,7 @@
       this.box.replaceChildren(...this[page](content, window));
       this.box.scrollTop = top;
       this.box.querySelector(".rq-scroll")?.scrollTo(aside, 0);
-      if (focused) this.box.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus();
+      if (focused) this.box.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
     }
     // Somebody has marked text in it, to copy it.
     isCopying() {
