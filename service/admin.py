@@ -31,11 +31,18 @@ class ControlPlane:
     :param hosts: names it may be called by; without, any. A page elsewhere that had its own name point to
         this machine could read everything otherwise.
     :param replay: the way back into the application, if there is one
+    :param example: a command that sends a request, shown for as long as there is none
     :raises MissingDuckDB: the settings ask for history, and it is not installed
     """
 
     def __init__(
-        self, pipeline: Pipeline, capture: Statistics, hosts: tuple[str, ...] = (), replay: Replay | None = None
+        self,
+        pipeline: Pipeline,
+        capture: Statistics,
+        hosts: tuple[str, ...] = (),
+        replay: Replay | None = None,
+        *,
+        example: str = "",
     ) -> None:
         from reqscope.ui import Health, Panel  # here, and only here, do the planes and the panel meet
 
@@ -54,6 +61,7 @@ class ControlPlane:
             health,
             lambda: system(pipeline, capture()),
             replay=replay is not None and bool(replay.rules),
+            example=example,
         )
         self.app = FastAPI(title="Reqscope", docs_url=None, redoc_url=None)
         self.app.include_router(export_router(pipeline.bus))  # before the query API, which answers the rest

@@ -332,8 +332,9 @@ def _launch(
 
 def _announcer(ingest: bool) -> Callable[[str, str], None]:
     def announce(api: str, panel: str) -> None:
-        command = f"curl -X POST --data hello {api}/log" if ingest else f"curl {api}/"
-        for name, value in (("Panel", panel), ("API", api), ("Try", command)):
+        from .standalone import example
+
+        for name, value in (("Panel", panel), ("API", api), ("Try", example(api, ingest=ingest))):
             err.print(f"  [bold]{name:<8}[/]{escape(value)}", soft_wrap=True)
         err.print("  Ctrl-C stops both.", style="dim")
 

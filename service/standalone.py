@@ -19,6 +19,11 @@ from .replay_rules import ReplayRules
 from .settings import Settings
 
 
+def example(api: str, *, ingest: bool) -> str:
+    """Return a command that sends the API at that address a request."""
+    return f"curl -X POST --data hello {api}/log" if ingest else f"curl {api}/"
+
+
 def standalone(
     settings: Settings,
     app: ASGIApp,
@@ -47,7 +52,9 @@ def standalone(
         data = capture = pipeline.capture(app)
     hosts = LOOPBACK_HOSTS if settings.is_loopback else ()
     replay = _replay(pipeline, url(api), INGEST_ROUTES if ingest else ()) if replays else None
-    control = ControlPlane(pipeline, lambda: asdict(capture.statistics()), hosts, replay)
+    control = ControlPlane(
+        pipeline, lambda: asdict(capture.statistics()), hosts, replay, example=example(url(api), ingest=ingest)
+    )
     return Launcher(
         data,
         api,

@@ -38,6 +38,8 @@ def test_the_first_frame_tells_the_page_its_name_and_whose_events_it_will_get(bu
         "token": "name",
         "boot": bus.boot,
         "classes": ["2xx", "3xx", "4xx", "5xx", "other"],
+        "paused": False,
+        "example": "",
     }
 
 
@@ -87,7 +89,8 @@ def test_a_full_frame_has_the_newest_rows_oldest_first_and_nothing_is_hidden_or_
     frame = frames.full(EVERYTHING, bus.ring.last)
 
     assert seqs(frame) == [*range(101, 101 + MAX_ROWS)]
-    assert frame.to == MAX_ROWS + 100
+    assert frame.to == read(frame)["to"] == MAX_ROWS + 100
+    assert read(frame)["older"] == 100
     assert (read(frame)["kind"], read(frame)["hidden"], read(frame)["missed"]) == ("full", 0, 0)
 
 

@@ -5,6 +5,7 @@
     const element = document.createElement(name);
     if (text !== undefined) element.textContent = text;
     if (className) element.className = className;
+    if (name === "pre") element.tabIndex = 0; // it may scroll, also by keyboard
     return element;
   };
   const button = (text, act) => {
@@ -30,14 +31,18 @@
       let text;
       try { text = await this.fetchEvent(id); } catch { text = undefined; }
       if (this.wanted !== id) return; // another one was asked for in the meantime
+      const inside = this.box.contains(document.activeElement);
       this.box.hidden = false;
       this.onOpen(id);
       if (text === undefined) this.say(id, "It could not be fetched: the connection is down.");
       else if (text === null) this.say(id, "The ring has evicted this event. Raise the capacity to keep more.");
       else this.show(JSON.parse(text));
+      if (inside) this.focus();
       this.box.scrollTop = 0;
       if (text && compared) await this.compare(JSON.parse(text));
     }
+    // Where the keyboard goes on: the chosen tab, or all of it where there is none.
+    focus() { (this.box.querySelector('[role="tab"][aria-selected="true"]') ?? this.box).focus(); }
     close() { if (this.isOpen) { this.wanted = null; this.box.hidden = true; this.box.classList.remove("rq-wide"); this.onClose(); } }
     header(title) {
       const header = make("header"), close = button("Close", () => this.close());
@@ -118,7 +123,7 @@
       const { formatDuration } = window.reqscope;
       const ms = (seconds) => (seconds === undefined ? undefined : formatDuration(seconds * 1000));
       const parts = [this.table([
-        ["Status", event["http.response.status_code"] ?? "none"], ["Error", event["error.type"]], ["Time", event.timestamp], ["Route", event["http.route"]],
+        ["Status", event["http.response.status_code"] ?? "none"], ["Error", event["error.type"]], ["Time", localTime(event.timestamp)], ["UTC", event.timestamp], ["Route", event["http.route"]],
         ["Query", event["url.query"]], ["Client", event["client.address"]], ["Host", event["server.address"]], ["HTTP", event["network.protocol.version"]],
         ["Request id", event.request_id], ["Trace", event.trace_id], ["Span", event.span_id], ["Service", event["service.name"]], ["Event", event.id], ["Replay of", event.replay_of],
       ])];
@@ -168,7 +173,6 @@
     }
     traceback(text) {
       const pre = make("pre", text);
-      pre.tabIndex = 0;
       requestAnimationFrame(() => { pre.scrollTop = pre.scrollHeight; }); // where it was raised is at the end
       return pre;
     }
@@ -176,7 +180,7 @@
       const list = make("ol", undefined, "rq-lines");
       for (const line of logs) {
         const item = list.appendChild(make("li"));
-        item.append(make("time", line.timestamp.slice(11, 23)), " ", make("b", line.level, `rq-level-${line.level}`), " ", make("span", [line.service, line.logger].filter(Boolean).join(" ")), " ", line.message);
+        item.append(make("time", localTime(line.timestamp)), " ", make("b", line.level, `rq-level-${line.level}`), " ", make("span", [line.service, line.logger].filter(Boolean).join(" ")), " ", line.message);
       }
       return list;
     }
@@ -191,6 +195,9 @@
       return table;
     }
   }
+
+  // As the table shows it: in the time of whoever looks.
+  function localTime(timestamp) { return window.reqscope.formatTime(Date.parse(timestamp)); }
 
   // The clipboard is there on secure origins only, and a panel on another machine's plain HTTP is none.
   async function copied(text) {
@@ -220,5 +227,5 @@
     return out;
   }
 
-  Object.assign(window.reqscope, { Detail, make, button, pretty });
+  Object.assign(window.reqscope, { Detail, copied, make, button, pretty });
 })();
