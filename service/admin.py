@@ -1,6 +1,7 @@
 """The control plane: one FastAPI app that holds the query API and the panel. The composition root."""
 
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import asdict
 
 from fastapi import FastAPI, Request
@@ -10,9 +11,10 @@ from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
 
-from .access import Everybody, Gate, Policy, SignIn, Tokens
-from .access.refusals import access_router
 from .export import export_router
+from .history import History, history_router
+from .identity import Everybody, Gate, Policy, SignIn, Tokens
+from .identity.refusals import access_router
 from .metrics import metrics_router
 from .pipeline import Pipeline
 from .problems import PROBLEM, problem
@@ -33,6 +35,8 @@ class ControlPlane:
         this machine could read everything otherwise.
     :param policy: who gets in; without, everybody
     :param replay: the way back into the application, if there is one
+    :param example: a command that sends a request, shown for as long as there is none
+    :raises MissingDuckDB: the settings ask for history, and it is not installed
     """
 
     def __init__(
@@ -42,6 +46,8 @@ class ControlPlane:
         hosts: tuple[str, ...] = (),
         policy: Policy | None = None,
         replay: Replay | None = None,
+        *,
+        example: str = "",
     ) -> None:
         from reqscope.ui import Health, Panel  # here, and only here, do the planes and the panel meet
 
@@ -51,6 +57,7 @@ class ControlPlane:
 
         self._pipeline = pipeline
         self._streams = Streams(pipeline.bus)
+        self._history = History(pipeline.settings.log_file) if pipeline.settings.history else None
         self.panel = Panel(
             pipeline.bus,
             pipeline.stats,
@@ -59,11 +66,13 @@ class ControlPlane:
             health,
             lambda: system(pipeline, capture()),
             replay=replay is not None and bool(replay.rules),
+            example=example,
         )
         self.app = FastAPI(title="Reqscope", docs_url=None, redoc_url=None)
         self.app.include_router(export_router(pipeline.bus))  # before the query API, which answers the rest
         self.app.include_router(replay_router(replay))  # the same
         self.app.include_router(stream_router(self._streams))  # the same
+        self.app.include_router(history_router(self._history))
         self.app.include_router(metrics_router(pipeline, capture, self._streams, lambda: self.panel.viewers))
         self.app.include_router(query_router(pipeline, self._more(capture)))
         answer_with_problems(self.app)
@@ -83,10 +92,12 @@ class ControlPlane:
         # The innermost: what looks at names, origins and headers stands outside, and sees its answers, too.
         self.app.user_middleware.append(Middleware(Gate, policy=policy, tokens=tokens))
 
-    def running(self) -> AbstractAsyncContextManager[None]:
-        """Run the pipeline's readers, the panel among them, for as long as the block lasts."""
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """Run the pipeline's readers, the panel among them, and the history, for as long as the block lasts."""
         self._streams.open()
-        return self._pipeline.running(self.panel.run)
+        async with self._pipeline.running(self.panel.run), self._history.running() if self._history else nullcontext():
+            yield
 
     def close(self) -> None:
         """Say goodbye to open pages and streams, so that a server that goes down need not wait for them."""
@@ -98,6 +109,7 @@ class ControlPlane:
             "capture": capture(),
             "viewers": self.panel.viewers,
             "streams": asdict(self._streams.statistics()),
+            "history": self._history.statistics() if self._history else None,
         }
 
 

@@ -5,12 +5,12 @@ from typing import Any, Final, Literal, TypeAlias
 
 from starlette.types import Scope
 
-from .access.hostlogin import Auth, HostLogin
-from .access.policies import Everybody, Policy, ThisMachine, is_direct
-from .access.private_file import PrivateFileError
-from .access.signin import OneTimeLink, SignIn
-from .access.tokens import Tokens, bearer
-from .access.users import Users
+from .identity.hostlogin import Auth, HostLogin
+from .identity.policies import Everybody, Policy, ThisMachine, is_direct
+from .identity.private_file import PrivateFileError
+from .identity.signin import OneTimeLink, SignIn
+from .identity.tokens import Tokens, bearer
+from .identity.users import Users
 from .settings import Settings
 
 MonitorAuth: TypeAlias = Auth | Literal["open", "users"] | None

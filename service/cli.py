@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
-from pydantic import ValidationError
+from pydantic import ByteSize, ValidationError
 from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .access.commands import tokens_app, users_app
+from .identity.commands import tokens_app, users_app
 from .settings import Settings
 
 app = typer.Typer(
@@ -26,6 +26,15 @@ app = typer.Typer(
 )
 app.add_typer(users_app, name="user")
 app.add_typer(tokens_app, name="token")
+
+QUERY_EXAMPLES = """
+Examples:
+
+`reqscope query 'SELECT "http.route", count(*), quantile_cont(duration, 0.95) p95 FROM requests
+WHERE timestamp > now() - INTERVAL 1 HOUR GROUP BY ALL ORDER BY p95 DESC'`
+
+`reqscope query --csv 'FROM requests WHERE "http.response.status_code" >= 500' > errors.csv`
+"""
 out = Console()
 err = Console(stderr=True, highlight=False)
 
@@ -37,6 +46,10 @@ PortAuto = Annotated[bool | None, typer.Option("--port-auto", help="Take the nex
 Log = Annotated[str | None, typer.Option(metavar="stdout|file|both|none", help="Where JSON log lines go.")]
 LogFile = Annotated[
     Path | None, typer.Option(help="The file that log lines are appended to.  [default: reqscope.jsonl]")
+]
+AccessLog = Annotated[
+    bool | None,
+    typer.Option("--access-log", help="Print a line for each request on standard output, whatever --log says."),
 ]
 Capacity = Annotated[int | None, typer.Option(help="Events that the ring keeps.  [default: 10000]")]
 BodiesKept = Annotated[
@@ -73,6 +86,7 @@ def serve(
     port_auto: PortAuto = None,
     log: Log = None,
     log_file: LogFile = None,
+    access_log: AccessLog = None,
     capacity: Capacity = None,
     bodies: BodiesKept = None,
     sign_in: SignIn = None,
@@ -98,6 +112,7 @@ def run(
     port_auto: PortAuto = None,
     log: Log = None,
     log_file: LogFile = None,
+    access_log: AccessLog = None,
     capacity: Capacity = None,
     bodies: BodiesKept = None,
     replay: Replayed = None,
@@ -123,6 +138,7 @@ def demo(
     port_auto: PortAuto = None,
     log: Log = None,
     log_file: LogFile = None,
+    access_log: AccessLog = None,
     capacity: Capacity = None,
     bodies: BodiesKept = None,
     replay: Replayed = None,
@@ -202,7 +218,7 @@ def config() -> None:
         table.add_column(heading, overflow="fold")
     for name, field in Settings.model_fields.items():
         value = getattr(settings, name)
-        table.add_row(name, _shown(value), _origin(name), field.description)
+        table.add_row(name, escape(_shown(value)), _origin(name), escape(field.description or ""))
     out.print(table)
 
 
@@ -235,6 +251,29 @@ def redact(
     out.print(table if redacted.losses else "Nothing would be masked.")
 
 
+@app.command(epilog=QUERY_EXAMPLES)
+def query(
+    sql: Annotated[str, typer.Argument(metavar="SQL|-", help="One SELECT from the table `requests`; - reads it.")],
+    log_file: LogFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object for each row.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Rows to print, at most.")] = 1_000,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds that it may take.")] = 60,
+) -> None:
+    """Ask SQL of the log file and of those rotated from it, which become Parquet first. Needs reqscope\\[history].
+
+    Columns are the fields of a log line; names with a dot need double quotes. `DESCRIBE requests` lists them.
+    """
+    if as_json and as_csv:
+        _fail("--json and --csv: choose one", status=2)
+    from .history_ask import ask
+
+    given = {} if log_file is None else {"log_file": log_file}
+    kind = "json" if as_json else "csv" if as_csv else "table"
+    question = sys.stdin.read() if sql == "-" else sql
+    sys.exit(ask(_settings(given).log_file, question, kind, limit, timeout, out, err))
+
+
 def main() -> None:
     """Entry point of the `reqscope` command."""
     app()
@@ -253,8 +292,8 @@ def _settings(given: dict[str, Any]) -> Settings:
 
 def _guarded(settings: Settings, *, ingest: bool) -> Settings:
     """Refuse to listen where others can reach what asks nobody who they are."""
-    from .access import PrivateFileError
     from .admission import missing_credentials
+    from .identity import PrivateFileError
 
     try:
         steps = missing_credentials(settings, ingest=ingest)
@@ -283,8 +322,16 @@ def _launch(
     replays: bool = True,
     background: Callable[[str], Callable[[], Coroutine[object, object, None]]] | None = None,
 ) -> NoReturn:
+    from .history_sql import MissingDuckDB, require_duckdb
     from .ports import PortError, listen
 
+    if settings.history:
+        try:
+            require_duckdb()
+        except MissingDuckDB as error:
+            _fail(str(error))
+        if settings.log not in ("file", "both"):
+            _fail(f"history reads the log file, and log lines go to {settings.log}: use --log file or both")
     try:
         api = listen(settings.host, settings.api_port, "--api-port", auto=settings.port_auto)
         panel = listen(settings.host, settings.panel_port, "--panel-port", auto=settings.port_auto)
@@ -292,9 +339,12 @@ def _launch(
         _fail(str(error))
     application = make_app()
     err.print("Reqscope is starting …", style="dim")
-    from .access import PrivateFileError
+    from .identity import PrivateFileError
+    from .logs import LogSettingsError
     from .standalone import standalone  # takes seconds: it imports Gradio
 
+    if settings.log_processors:
+        sys.path.insert(0, os.getcwd())
     try:
         launcher = standalone(
             settings,
@@ -309,6 +359,8 @@ def _launch(
         )
     except PrivateFileError as error:
         _fail(str(error))
+    except LogSettingsError as error:
+        _fail(str(error), status=2)
     except OSError as error:
         _fail(f"cannot write to the log file {settings.log_file}: {error.strerror}; name another with --log-file")
     sys.exit(launcher.run())
@@ -316,8 +368,9 @@ def _launch(
 
 def _announcer(ingest: bool) -> Callable[[str, str], None]:
     def announce(api: str, panel: str) -> None:
-        command = f"curl -X POST --data hello {api}/log" if ingest else f"curl {api}/"
-        for name, value in (("Panel", panel), ("API", api), ("Try", command)):
+        from .standalone import example
+
+        for name, value in (("Panel", panel), ("API", api), ("Try", example(api, ingest=ingest))):
             err.print(f"  [bold]{name:<8}[/]{escape(value)}", soft_wrap=True)
         if "/sign-in?link=" in panel:
             err.print("  The panel's link lets in one browser, once.", style="dim")
@@ -370,6 +423,8 @@ def _shown(value: object) -> str:
     match value:
         case None | "":
             return ""
+        case ByteSize():
+            return value.human_readable(decimal=True) if value else "0"
         case tuple():
             return ", ".join(map(str, value)) or "(none)"
         case dict():

@@ -6,10 +6,10 @@ from starlette.types import ASGIApp
 
 from reqscope.bus.encoding import encode
 
-from .access import Users
 from .admin import answer_with_problems
 from .admission import IngestGuard
 from .capture import CaptureMiddleware
+from .identity import Users
 from .ingest import DataPlane
 from .monitor import Monitor, wrap
 from .pipeline import Pipeline
@@ -38,7 +38,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     monitor = _Collector(app, auth="users" if len(Users(settings.users_file)) else None, settings=settings)
     guard = IngestGuard(settings, by_request=True)
     # Outside the capture: within it, a record would be an event twice.
-    wrap(app, lambda stack: DataPlane(stack, monitor.bus, monitor.redaction, monitor.faults, guard))
+    wrap(app, lambda stack: DataPlane(stack, monitor.bus, monitor.redaction, monitor.faults, monitor.exported, guard))
     return app
 
 
@@ -53,7 +53,8 @@ def fallback_app() -> FastAPI:
 
     @app.exception_handler(404)
     async def unknown(request: Request, error: Exception) -> Response:
-        detail = f"there is no {request.scope['path']}; send one record to POST /log, many to POST /events"
+        known = "send one record to POST /log, many to POST /events, and OTLP to POST /v1/traces or /v1/logs"
+        detail = f"there is no {request.scope['path']}; {known}"
         return Response(problem(404, detail), 404, media_type=PROBLEM.decode())
 
     return app
@@ -66,4 +67,5 @@ def data_plane(pipeline: Pipeline, app: ASGIApp) -> tuple[DataPlane, CaptureMidd
     """
     capture = pipeline.capture(app, ignore=["/livez"])
     guard = IngestGuard(pipeline.settings)
-    return DataPlane(capture, pipeline.bus, pipeline.redaction, pipeline.faults, guard), capture
+    plane = DataPlane(capture, pipeline.bus, pipeline.redaction, pipeline.faults, pipeline.exported, guard)
+    return plane, capture

@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import sys
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -51,6 +52,7 @@ class Launcher:
         could name itself otherwise
     :param background: what to run beside the servers, once they answer
     :param announce: called once they answer
+    :param reopen_logs: called on SIGHUP. Started from a terminal, that signal says that it is gone, and ends both
     """
 
     def __init__(
@@ -64,10 +66,12 @@ class Launcher:
         trusted_proxies: str = "",
         background: Sequence[Background] = (),
         announce: Callable[[], None] = lambda: None,
+        reopen_logs: Callable[[], None] = lambda: None,
     ) -> None:
         self._control = control
         self._background = background
         self._announce = announce
+        self._reopen_logs = reopen_logs
         self._servers = {
             _server(data, lifespan, trusted_proxies): data_socket,
             _server(control.app, "on", trusted_proxies): control_socket,
@@ -107,8 +111,12 @@ class Launcher:
             self._stop.set()
 
     async def _stop_on_signal(self) -> None:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async for _ in signals:
+        has_terminal = sys.stderr is not None and sys.stderr.isatty()
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+            async for number in signals:
+                if number == signal.SIGHUP and not has_terminal:
+                    self._reopen_logs()
+                    continue
                 if self._stop.is_set():
                     for server in self._servers:
                         server.force_exit = True

@@ -15,13 +15,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from reqscope.bus import EventBus
 
-from .access import HOST_SCOPE
 from .admin import ControlPlane
 from .admission import MonitorAuth, mounted_policy
 from .capture import CaptureMiddleware
 from .faults import Faults
+from .identity import HOST_SCOPE
 from .inprocess import InProcess
 from .loglines import watching_logs
+from .otlp import OtlpCounts
 from .pipeline import Pipeline
 from .redaction import Redaction
 from .replay import Replay
@@ -94,6 +95,11 @@ class Monitor:
     def faults(self) -> Faults:
         """Where failures of the monitor's own are counted, for producers of your own."""
         return self._pipeline.faults
+
+    @property
+    def exported(self) -> OtlpCounts:
+        """Where it is counted what OpenTelemetry exporters sent, for producers of your own."""
+        return self._pipeline.exported
 
     def _replay(self, path: str) -> Replay | None:
         """The way back into the application, through all of its middleware and the capture around that."""

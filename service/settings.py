@@ -1,12 +1,13 @@
 """What can be set, from flags over the environment over defaults."""
 
 import os
+import re
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
-from pydantic import AliasChoices, Field, field_validator
+from pydantic import AliasChoices, ByteSize, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from .capture import Bodies
@@ -21,6 +22,12 @@ def _configuration(name: str) -> Path:
 
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 LogTarget: TypeAlias = Literal["stdout", "file", "both", "none"]
+LogFormat: TypeAlias = Literal["auto", "json", "pretty"]
+LogSchema: TypeAlias = Literal["otel", "ecs"]
+
+_SIZE: Final = re.compile(r"[0-9]{1,15}(?:\.[0-9]{1,3})? ?(?:[kmgt]i?)?b?", re.IGNORECASE)
+_SPAN: Final = re.compile(r"([0-9]{1,9}) ?([smhdw])")
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 class Settings(BaseSettings):
@@ -70,6 +77,48 @@ class Settings(BaseSettings):
         default="drop",
         description="When the log cannot keep up: drop the newest events, or block until the ring evicts.",
     )
+    log_rotate_size: ByteSize = Field(
+        default=ByteSize(100_000_000),
+        ge=0,
+        description="Begin a new log file before it is larger, as in 100MB. 0: never.",
+    )
+    log_rotate_every: int = Field(
+        default=0, ge=0, description="Begin a new log file at the end of each span in UTC, as in 1h or 1d. 0: never."
+    )
+    log_keep_files: int = Field(default=10, ge=0, description="Rotated log files to keep. 0: all.")
+    log_keep_days: float = Field(
+        default=0, ge=0, allow_inf_nan=False, description="Days to keep rotated log files for. 0: for ever."
+    )
+    log_min_free: ByteSize = Field(
+        default=ByteSize(0),
+        ge=0,
+        description="Delete the oldest rotated log files while less of the disk is free, as in 1GB.",
+    )
+    log_compress: Literal["off", "zstd"] = Field(
+        default="off", description="Compress rotated log files: off or zstd, which needs reqscope[zstd]."
+    )
+    log_fsync: Literal["off", "interval", "always"] = Field(
+        default="off",
+        description="When log lines are safe from a loss of power: off, interval (each second), or always (at once).",
+    )
+    log_format: LogFormat = Field(
+        default="auto",
+        description="How lines look on standard output: json, pretty, or auto: pretty on a terminal. Files are JSON.",
+    )
+    log_schema: LogSchema = Field(
+        default="otel", description="Names of the fields of JSON lines: OpenTelemetry's (otel) or Elastic's (ecs)."
+    )
+    log_processors: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="structlog processors that each JSON line goes through, as in shop.logs:add_version, …"
+    )
+    access_log: bool = Field(
+        default=False,
+        description="Print a line for each request on standard output, in the place of uvicorn's access log.",
+    )
+    history: bool = Field(
+        default=False,
+        description="Turn rotated log files into Parquet, and answer SQL over them: needs reqscope[history].",
+    )
     capacity: int = Field(default=10_000, ge=1, description="Events that the ring keeps.")
     max_bytes: int = Field(default=64 << 20, ge=1, description="Bytes that the ring keeps.")
     max_age: float | None = Field(
@@ -105,7 +154,23 @@ class Settings(BaseSettings):
         description="Names whose values are masked wherever they stand, comma-separated. Empty masks nothing at all.",
     )
 
-    @field_validator("redact", "replay", mode="before")
+    @field_validator("log_rotate_size", "log_min_free", mode="before")
+    @classmethod
+    def _is_size(cls, value: object) -> object:
+        if isinstance(value, str) and not _SIZE.fullmatch(value.strip()):
+            raise ValueError("it is written as a number of bytes, or with a unit such as 100MB or 1GiB")
+        return value
+
+    @field_validator("log_rotate_every", mode="before")
+    @classmethod
+    def _in_seconds(cls, value: object) -> object:
+        if not isinstance(value, str) or value.isdecimal():
+            return value
+        if (match := _SPAN.fullmatch(value.strip().lower())) is None:
+            raise ValueError("it is written as a number with s, m, h, d or w, such as 1h or 1d")
+        return int(match[1]) * _SECONDS[match[2]]
+
+    @field_validator("redact", "replay", "log_processors", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
         return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value

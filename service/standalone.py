@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 from starlette.types import ASGIApp
 
-from .access import SignIn
 from .admin import LOOPBACK_HOSTS, ControlPlane
 from .admission import standalone_policy
 from .collector import data_plane
+from .identity import SignIn
 from .ingest import ROUTES as INGEST_ROUTES
 from .launcher import Background, Launcher
 from .pipeline import Pipeline
@@ -19,6 +19,11 @@ from .ports import url
 from .replay import Replay
 from .replay_rules import ReplayRules
 from .settings import Settings
+
+
+def example(api: str, *, ingest: bool) -> str:
+    """Return a command that sends the API at that address a request."""
+    return f"curl -X POST --data hello {api}/log" if ingest else f"curl {api}/"
 
 
 def standalone(
@@ -42,6 +47,7 @@ def standalone(
     :param announce_link: called with each new address that lets one browser in, when the one before has been used
     :raises OSError: the log file cannot be opened
     :raises PrivateFileError: the file of users or tokens cannot be used
+    :raises LogSettingsError: the log cannot be as the settings want it
     """
     pipeline = Pipeline(settings)
     data: Any
@@ -54,7 +60,9 @@ def standalone(
     collects = ingest and background is None  # there is no application to look at
     links: dict[str, str | int] = {} if collects else {"app_port": api.getsockname()[1]}
     policy = standalone_policy(settings, links)
-    control = ControlPlane(pipeline, lambda: asdict(capture.statistics()), hosts, policy, replay)
+    control = ControlPlane(
+        pipeline, lambda: asdict(capture.statistics()), hosts, policy, replay, example=example(url(api), ingest=ingest)
+    )
     link = policy.link if isinstance(policy, SignIn) else None
     if link is not None:
         link.announce = lambda path: announce_link(url(panel) + path)
@@ -67,6 +75,7 @@ def standalone(
         trusted_proxies=settings.trusted_proxies,
         background=[background(url(api))] if background else [],
         announce=lambda: announce(url(api), url(panel) + (link.path if link else "")),
+        reopen_logs=pipeline.reopen_logs,
     )
 
 

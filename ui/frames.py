@@ -71,14 +71,19 @@ class Frames:
         self._pages = pages or Pages(bus, stats)
         self._built: dict[tuple[object, ...], Frame] = {}
 
-    def hello(self, token: str, visitor: Visitor) -> str:
-        """The first frame of a stream: the name by which the page steers its view, and who looks at it."""
+    def hello(self, token: str, visitor: Visitor, paused: bool = False, example: str = "") -> str:
+        """The first frame of a stream: the name by which the page steers its view, who looks, and if it is paused."""
         user = {"name": visitor.name, "admin": visitor.is_admin, "links": visitor.links}
-        return _json("hello", token=token, boot=self._bus.boot, classes=CLASSES, user=user)
+        return _json(
+            "hello", token=token, boot=self._bus.boot, classes=CLASSES, user=user, paused=paused, example=example
+        )
 
-    def full(self, passes: Filter, head: int) -> Frame:
-        """The newest rows that pass, up to event number `head` at the least, and all the history there is."""
-        return self._once(("full", passes, head), lambda: self._rows("full", passes, None, 0))
+    def full(self, passes: Filter, head: int, until: int | None = None) -> Frame:
+        """The newest rows that pass, up to event number `head` at the least, and all the history there is.
+
+        :param until: the last event there was when the view was paused
+        """
+        return self._once(("full", passes, head, until), lambda: self._rows("full", passes, None, 0, until))
 
     def add(self, passes: Filter, after: int, second: int, head: int) -> Frame:
         """The rows behind event number `after` that pass, and the numbers from `second` on."""
@@ -133,16 +138,22 @@ class Frames:
             frame = self._built[key] = build()
         return frame
 
-    def _rows(self, kind: str, passes: Filter, after: int | None, second: int) -> Frame:
+    def _rows(self, kind: str, passes: Filter, after: int | None, second: int, until: int | None = None) -> Frame:
         ring = self._bus.ring
         batch = ring.since(ring.first - 1 if after is None else after, sealed=True)
         events = [event for event in batch.events if passes(event)] if passes else batch.events
+        if until is not None:
+            events = [event for event in events if event.seq <= until]
+        to = batch.next if until is None else until
         shown = events[-(MAX_ROWS if after is None or len(events) <= MAX_ROWS else SAMPLE) :]
+        left_out = len(events) - len(shown)
         now = int(time.time())
         text = _json(
             kind,
+            to=to,
             missed=batch.missed,
-            hidden=len(events) - len(shown) if after is not None else 0,
+            hidden=0 if after is None else left_out,
+            older=left_out if after is None else 0,
             rows=[_row(event) for event in shown],
             counts=self._counts(),
             running=self._running(),
@@ -150,7 +161,7 @@ class Frames:
             seconds=self._seconds(second),
             vitals=self._vitals(second),
         )
-        return Frame(text, batch.next, now)
+        return Frame(text, to, now)
 
     def _seconds(self, second: int) -> list[object]:
         return [_second(each) for each in self._stats.seconds(second - 1)]
@@ -207,6 +218,7 @@ def _row(event: Event) -> tuple[object, ...]:
         text.error and text.error[:_TEXT],
         text.body[:_TEXT].decode("utf-8", "replace"),
         1 if event.replay_of else 0,
+        event.severity,
     )
 
 

@@ -132,9 +132,24 @@ class LiveFeed:
                     await self._wake_all()
             tasks.cancel_scope.cancel()
 
-    def open(self, passes: Filter, visitor: Visitor | None = None) -> Viewer:
-        """Begin to serve a page. To be ended with `drop`."""
+    def open(
+        self,
+        passes: Filter,
+        paused_at: int | None = None,
+        after: int | None = None,
+        visitor: Visitor | None = None,
+    ) -> Viewer:
+        """Begin to serve a page. To be ended with `drop`.
+
+        :param paused_at: the view is paused, and this is the last event it shows
+        :param after: the page has seen everything up to this event, and needs no full frame
+        :param visitor: who looks at it; without, anybody
+        """
         viewer = Viewer(passes, visitor or Anybody())
+        seen = paused_at if paused_at is not None else after
+        if seen is not None:
+            viewer.cursor = viewer.counted = seen
+            viewer.paused, viewer.stale = paused_at is not None, after is None
         self._viewers[viewer.token] = viewer
         return viewer
 
@@ -208,7 +223,7 @@ class LiveFeed:
         if viewer.page != LIVE:
             return self._page(viewer)
         if viewer.stale:
-            frame = self._frames.full(viewer.passes, self._head)
+            frame = self._frames.full(viewer.passes, self._head, viewer.cursor if viewer.paused else None)
             viewer.stale, viewer.waiting, viewer.counted = False, 0, frame.to
         elif viewer.running != self._running and not viewer.paused:
             frame = self._frames.running(viewer.cursor, viewer.second, self._running)
@@ -231,7 +246,11 @@ class LiveFeed:
             return None
         viewer.stale, viewer.running = False, self._running
         viewer.not_before, viewer.overdue = now + PAGE_INTERVAL, now + HEARTBEAT
-        return _sent(viewer, self._frames.page(viewer.page, viewer.window, self._head, viewer.second))
+        cursor = viewer.cursor
+        text = _sent(viewer, self._frames.page(viewer.page, viewer.window, self._head, viewer.second))
+        if viewer.paused:
+            viewer.cursor = cursor  # the live view goes on from there
+        return text
 
     def _has_news(self, viewer: Viewer) -> bool:
         return viewer.cursor < self._head or viewer.running != self._running

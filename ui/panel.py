@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any, Final, TypeVar
+from urllib.parse import parse_qsl
 
 # Read when Gradio is imported, and anything but "True" means no. Nothing about a user's traffic leaves the machine.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -20,7 +21,8 @@ from reqscope.bus import EventBus, Filter, FilterError, LoopLag, SinkRunner, Sta
 from reqscope.bus.commands import CLIENTS, CannotCopyError, command
 from reqscope.bus.encoding import encode
 from reqscope.bus.filter_completion import complete as completion
-from reqscope.bus.schema import Detail, view
+from reqscope.bus.schema import detail
+from reqscope.bus.tracelines import trace_lines
 
 from .frames import Frames, Health
 from .live import HEARTBEAT, LiveFeed
@@ -63,6 +65,7 @@ class Panel:
     :param health: what there is to say of what produces the events
     :param system: what there is to say of the process, its versions and its settings
     :param replay: whether the page offers to send requests again, by `api/events/{id}/replay`
+    :param example: a command that sends a request, for a page that has none to show yet
     """
 
     def __init__(
@@ -75,7 +78,9 @@ class Panel:
         system: System | None = None,
         *,
         replay: bool = False,
+        example: str = "",
     ) -> None:
+        self._example = example
         self._bus = bus
         self._replay = replay
         self._pages = Pages(bus, stats, system) if system is not None else Pages(bus, stats)
@@ -181,22 +186,39 @@ class Panel:
         queue.ANAYLTICS_CACHE_FREQUENCY = sys.maxsize
         return blocks
 
-    async def _stream(self, request: gr.Request) -> AsyncGenerator[str | orjson.Fragment]:
-        """The endless event behind a page: yields a frame whenever there is something to show."""
+    async def _stream(self, request: gr.Request, event: gr.EventData) -> AsyncGenerator[str | orjson.Fragment]:
+        """The endless event behind a page: yields a frame whenever there is something to show.
+
+        :param event: where a page that gave its stream back goes on from
+        """
         leave_backend_alone()
-        asked = dict(request.query_params)
+        left: Any = event._data  # pyright: ignore[reportPrivateUsage]  # Gradio documents no other way to it
+        left = left if isinstance(left, dict) else {}
+        asked = dict(parse_qsl(str(left["asked"]).removeprefix("?"))) if "asked" in left else dict(request.query_params)
         passes, _ = _parse(asked.get("filter", ""))
         visitor = visitor_of(request)
-        viewer = self._feed.open(passes, visitor)
+        viewer = self._feed.open(
+            passes,
+            self._seen(*asked.get("paused", "").rpartition("-")[::2]),
+            self._seen(left.get("boot"), left.get("after")),
+            visitor,
+        )
         if asked.get("view") in PAGES:  # not `page`: Gradio takes that for a page of its own
             viewer.turn_to(asked["view"], window_of(asked.get("window")))
         session = request.session_hash or ""
         try:
-            yield self._frames.hello(viewer.token, visitor)
+            yield self._frames.hello(viewer.token, visitor, viewer.paused, self._example)
             while (frame := await self._feed.next_frame(viewer, lambda: self._unsent(session) > _UNSENT)) is not None:
                 yield in_json(frame)
         finally:
             self._feed.drop(viewer)
+
+    def _seen(self, boot: object, seq: object) -> int | None:
+        """The number of an event that a page says it has seen, if it was of this server."""
+        digits = str(seq)
+        if boot != self._bus.boot or not (digits.isascii() and digits.isdigit()) or len(digits) > 18:
+            return None
+        return int(digits) if int(digits) <= self._bus.ring.last else None
 
     def _steer(self, command: dict[str, Any], session: str = "") -> dict[str, Any]:
         """Change the `filter` or the `page` of a view, or have it `paused`, or `parked` while nobody looks."""
@@ -220,7 +242,9 @@ class Panel:
     def _detail(self, event_id: str) -> str | None:
         """All of one event as JSON text, or None if it is no longer in the ring."""
         event = self._bus.find(str(event_id))
-        return None if event is None else encode(view(event, self._bus.boot, Detail)).decode()
+        if event is None:
+            return None
+        return encode(detail(event, self._bus.boot, trace_lines(self._bus.ring, event))).decode()
 
     def _complete(self, typed: dict[str, Any]) -> list[dict[str, Any]]:
         """What the filter's `text` could become where its `cursor` is."""

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 from .conftest import DEADLINE, Server, Start
 
 README = Path(__file__).parents[2] / "README.md"
-SOON = "import reqscope.service.access.hostlogin as hostlogin\nhostlogin.CONFIRM = 0.4\n"
+SOON = "import reqscope.service.identity.hostlogin as hostlogin\nhostlogin.CONFIRM = 0.4\n"
 """An open page has to show that somebody is logged in far more often than by default, so that a test need not wait."""
 
 

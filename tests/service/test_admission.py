@@ -6,9 +6,9 @@ from starlette.responses import PlainTextResponse
 
 from reqscope.bus import EventBus
 from reqscope.service import Settings, create_app
-from reqscope.service.access import Everybody, SignIn, Tokens, Users
-from reqscope.service.access.policies import ThisMachine
 from reqscope.service.admission import IngestGuard, missing_credentials, mounted_policy, standalone_policy
+from reqscope.service.identity import Everybody, SignIn, Tokens, Users
+from reqscope.service.identity.policies import ThisMachine
 from reqscope.service.ingest import DataPlane
 
 from .conftest import Site, client, published, serving

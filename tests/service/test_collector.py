@@ -38,7 +38,8 @@ async def test_what_nobody_knows_is_answered_with_what_there_is_and_seen(collect
     answer = await collector.post("/lgo", content="hello")
 
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
-    assert answer.json()["detail"] == "there is no /lgo; send one record to POST /log, many to POST /events"
+    known = "send one record to POST /log, many to POST /events, and OTLP to POST /v1/traces or /v1/logs"
+    assert answer.json()["detail"] == f"there is no /lgo; {known}"
     assert await events(collector) == [("request", "/lgo", 404)]
 
 

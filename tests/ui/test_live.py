@@ -215,21 +215,65 @@ class TestSteering:
 
         assert (again["new"], anew["new"]) == (4, 2)
 
-    async def test_a_filter_that_is_changed_during_a_pause_shows_what_there_is_now(
+    async def test_a_filter_that_is_changed_during_a_pause_is_of_what_is_held_and_of_what_waits(
         self, bus: EventBus, feed: LiveFeed
     ) -> None:
+        publish(bus, 2, status=404)
+        publish(bus, 1, status=200)
         page = Page(feed)
         await page.next()
         page.viewer.pause(True)
         publish(bus, 3, status=404)
+        publish(bus, 1, status=200)
         await page.next()
         page.viewer.show(Filter.parse("status:404"))
-        frame = await page.next()
-        publish(bus, 2, status=404)
-        paused = await page.next()
+        frame, paused = await page.next(), await page.next()
+        page.viewer.pause(False)
+        resumed = await page.next()
+
+        assert (frame["kind"], seqs(frame), frame["to"]) == ("full", [1, 2], 3)
+        assert (paused["kind"], paused["new"]) == ("paused", 3)
+        assert (resumed["kind"], seqs(resumed)) == ("add", [4, 5, 6])
+
+    async def test_a_view_that_is_opened_paused_holds_that_place_and_goes_on_from_there(
+        self, bus: EventBus, feed: LiveFeed
+    ) -> None:
+        publish(bus, 5)
+        page = Page(feed)
+        page.viewer = feed.open(EVERYTHING, paused_at=3)
+        frame, paused = await page.next(), await page.next()
+        page.viewer.pause(False)
+        resumed = await page.next()
 
         assert (frame["kind"], seqs(frame)) == ("full", [1, 2, 3])
         assert (paused["kind"], paused["new"]) == ("paused", 2)
+        assert (resumed["kind"], seqs(resumed), resumed["missed"]) == ("add", [4, 5], 0)
+
+    async def test_another_page_that_is_looked_at_during_a_pause_does_not_move_the_live_view(
+        self, bus: EventBus, feed: LiveFeed
+    ) -> None:
+        publish(bus, 2)
+        page = Page(feed)
+        await page.next()
+        page.viewer.pause(True)
+        publish(bus, 2)
+        await page.next()
+        page.viewer.turn_to("routes", None)
+        assert (await page.next())["kind"] == "page"
+        page.viewer.turn_to(LIVE, None)
+        held = await page.next()
+
+        assert (held["kind"], seqs(held)) == ("full", [1, 2])
+
+    async def test_a_page_that_says_what_it_has_seen_gets_the_rest_and_is_told_what_it_missed(
+        self, bus: EventBus, feed: LiveFeed
+    ) -> None:
+        publish(bus, 5)
+        page = Page(feed)
+        page.viewer = feed.open(EVERYTHING, after=3)
+        frame = await page.next()
+
+        assert (frame["kind"], seqs(frame), frame["missed"]) == ("add", [4, 5], 0)
 
     async def test_a_page_is_found_by_its_name_as_long_as_it_is_open(self, feed: LiveFeed) -> None:
         one, other = Page(feed), Page(feed)

@@ -46,11 +46,14 @@ class Site:
         self._sessions = 0
 
     @asynccontextmanager
-    async def open(self, **query: str) -> AsyncGenerator["Stream"]:
-        """Open a page as a browser does: join Gradio's queue, and listen to what it sends."""
+    async def open(self, left: object = None, **query: str) -> AsyncGenerator["Stream"]:
+        """Open a page as a browser does: join Gradio's queue, and listen to what it sends.
+
+        :param left: what a page says that gave its stream back and asks for another
+        """
         self._sessions += 1
         session = f"session{self._sessions}"
-        listener = {"data": [], "fn_index": 0, "session_hash": session, "event_data": None, "trigger_id": None}
+        listener = {"data": [], "fn_index": 0, "session_hash": session, "event_data": left, "trigger_id": None}
         joined = await self.http.post("/gradio_api/queue/join", json=listener, params=query)
         assert joined.status_code == 200
         params = {"session_hash": session}
@@ -72,6 +75,7 @@ class Stream:
     def __init__(self, lines: AsyncIterator[str]) -> None:
         self._lines = lines
         self.token = ""
+        self.hello: Any = None
 
     async def next(self) -> Any:
         """Return the next frame, or None at the end of the stream."""
@@ -86,7 +90,8 @@ class Stream:
 
     async def begin(self) -> Any:
         """Read the first two frames, and return the second."""
-        self.token = (await self.next())["token"]
+        self.hello = await self.next()
+        self.token = self.hello["token"]
         return await self.next()
 
 
@@ -249,6 +254,37 @@ class TestStream:
         before = publish(site, 2)
         async with site.open(filter="status:x") as page:
             assert seqs(await page.begin())[-2:] == before
+
+    async def test_a_view_whose_address_says_that_it_is_paused_is_paused_there(self, site: Site) -> None:
+        held, waiting = publish(site, 2)
+        async with site.open(paused=f"{site.bus.boot}-{held}") as page:
+            full, paused = await page.begin(), await page.next()
+
+        assert page.hello["paused"]
+        assert (seqs(full)[-1], paused["kind"], paused["new"]) == (held, "paused", 1)
+        assert waiting == held + 1
+
+    @pytest.mark.parametrize("place", ["", "-", "x", "{boot}-", "{boot}-x", "{boot}-²", "{boot}-9999999", "other-1"])
+    async def test_a_place_that_there_is_not_pauses_nothing(self, site: Site, place: str) -> None:
+        async with site.open(paused=place.format(boot=site.bus.boot)) as page:
+            full = await page.begin()
+
+        assert (page.hello["paused"], full["kind"]) == (False, "full")
+
+    async def test_a_page_that_gave_its_stream_back_is_sent_what_came_since(self, site: Site) -> None:
+        seen, missing, _ = publish(site, status=418) + publish(site, status=418) + publish(site, status=200)
+        left = {"asked": "?filter=status:418", "boot": site.bus.boot, "after": seen}
+        async with site.open(left) as page:
+            added = await page.begin()
+
+        assert (added["kind"], seqs(added), added["missed"]) == ("add", [missing], 0)
+
+    @pytest.mark.parametrize("left", [7, [], {}, {"boot": "other", "after": 1}, {"asked": None, "after": {}}])
+    async def test_a_page_that_makes_no_sense_of_where_it_was_is_sent_everything(
+        self, site: Site, left: object
+    ) -> None:
+        async with site.open(left) as page:
+            assert (await page.begin())["kind"] == "full"
 
     async def test_more_pages_than_gradio_has_threads_for_are_all_served_at_once(self, site: Site) -> None:
         count, frames, everyone = 60, dict[int, Any](), anyio.Event()

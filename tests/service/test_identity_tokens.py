@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from reqscope.service.access.tokens import PREFIX, Purpose, Token, TokenError, Tokens, bearer
+from reqscope.service.identity.tokens import PREFIX, Purpose, Token, TokenError, Tokens, bearer
 
 from .conftest import scope_of
 

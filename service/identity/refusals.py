@@ -69,4 +69,4 @@ def page(template: str, /, **texts: str) -> str:
 
 @cache
 def asset(name: str) -> str:
-    return files("reqscope.service.access").joinpath("assets", name).read_text("utf-8")
+    return files("reqscope.service.identity").joinpath("assets", name).read_text("utf-8")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from reqscope.service.access.private_file import PrivateFile, PrivateFileError
+from reqscope.service.identity.private_file import PrivateFile, PrivateFileError
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_a_change_that_fails_leaves_the_file_as_it_was(path: Path) -> None:
 
 def test_changes_from_several_processes_at_once_are_all_kept(path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from reqscope.service.access.private_file import PrivateFile\n"
+        "import sys; from pathlib import Path; from reqscope.service.identity.private_file import PrivateFile\n"
         "for number in range(20):\n"
         "    with PrivateFile(Path(sys.argv[1])).changing() as records: records[sys.argv[2] + str(number)] = {}\n"
     )

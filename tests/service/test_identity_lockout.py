@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from reqscope.service.access import lockout as module
-from reqscope.service.access.lockout import FAILURES, PERIOD, Lockout
+from reqscope.service.identity import lockout as module
+from reqscope.service.identity.lockout import FAILURES, PERIOD, Lockout
 
 
 class Clock:

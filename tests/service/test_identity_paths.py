@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reqscope.service import local_path
-from reqscope.service.access.paths import here, is_local_path, wants_page, with_next
+from reqscope.service.identity.paths import here, is_local_path, wants_page, with_next
 
 from .conftest import scope_of
 

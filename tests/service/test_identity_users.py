@@ -4,7 +4,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from reqscope.service import User
-from reqscope.service.access.users import UserError, Users
+from reqscope.service.identity.users import UserError, Users
 
 PASSWORD = "correct horse battery"
 

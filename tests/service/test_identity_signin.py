@@ -11,11 +11,11 @@ from argon2 import PasswordHasher
 
 from reqscope.bus import Event
 from reqscope.service import Settings
-from reqscope.service.access import SignIn, Users
-from reqscope.service.access.lockout import FAILURES, PERIOD
-from reqscope.service.access.sessions import IDLE, LENGTH
-from reqscope.service.access.signin import OneTimeLink, TooBusyError, cookie_name
 from reqscope.service.admin import ControlPlane
+from reqscope.service.identity import SignIn, Users
+from reqscope.service.identity.lockout import FAILURES, PERIOD
+from reqscope.service.identity.sessions import IDLE, LENGTH
+from reqscope.service.identity.signin import OneTimeLink, TooBusyError, cookie_name
 from reqscope.service.pipeline import Pipeline
 
 from .conftest import client, config_in, read_all, scope_of, serving, until

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import pytest
 from typer.testing import CliRunner
 
-from reqscope.service.access import Tokens, Users
 from reqscope.service.cli import app
+from reqscope.service.identity import Tokens, Users
 
 PASSWORD = "correct horse battery"
 

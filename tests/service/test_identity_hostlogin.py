@@ -18,7 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from reqscope.service import Monitor, User, proxy_header
-from reqscope.service.access import hostlogin as module
+from reqscope.service.identity import hostlogin as module
 
 from .conftest import client, config_in, serving
 

@@ -3,8 +3,8 @@ import pytest
 from anyio import wait_all_tasks_blocked
 
 from reqscope.service import User
-from reqscope.service.access import sessions as module
-from reqscope.service.access.sessions import IDLE, LENGTH, Session, Sessions
+from reqscope.service.identity import sessions as module
+from reqscope.service.identity.sessions import IDLE, LENGTH, Session, Sessions
 
 pytestmark = pytest.mark.anyio
 

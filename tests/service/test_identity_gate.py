@@ -14,11 +14,11 @@ from starlette.types import Message, Receive, Scope, Send
 
 from reqscope.bus import Event
 from reqscope.service import Settings, User, require_admin
-from reqscope.service.access import Everybody, Gate, Policy, SignIn, Tokens, Users, Visit
-from reqscope.service.access.gate import PUBLIC
-from reqscope.service.access.hostlogin import HostLogin
-from reqscope.service.access.policies import ThisMachine
 from reqscope.service.admin import ControlPlane
+from reqscope.service.identity import Everybody, Gate, Policy, SignIn, Tokens, Users, Visit
+from reqscope.service.identity.gate import PUBLIC
+from reqscope.service.identity.hostlogin import HostLogin
+from reqscope.service.identity.policies import ThisMachine
 from reqscope.service.pipeline import Pipeline
 
 from .conftest import Site, client, scope_of, serving

@@ -5,7 +5,7 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from reqscope.service import Monitor
-from reqscope.service.access.policies import is_direct
+from reqscope.service.identity.policies import is_direct
 
 from .conftest import client, scope_of, serving
 
