@@ -3,36 +3,41 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import asdict
+from typing import Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
+from .body_limit import BodyLimit
 from .export import export_router
 from .history import History, history_router
+from .hosts import HostGate, Hosts
 from .identity import Everybody, Gate, Policy, SignIn, Tokens
 from .identity.refusals import access_router
 from .metrics import metrics_router
+from .origins import OriginGate, Origins
 from .pipeline import Pipeline
 from .problems import PROBLEM, problem
 from .query import Statistics, query_router
 from .replay import Replay
 from .replay_api import replay_router
+from .security_headers import SecurityHeaders
 from .stream import Streams, stream_router
 from .system import system
 
-LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+MAX_BODY: Final = 1 << 20
+"""Bytes of a request to the panel. Its commands have some hundred."""
 
 
 class ControlPlane:
     """The admin app, and the panel in it.
 
     :param capture: the statistics of what produces events here
-    :param hosts: names it may be called by; without, any. A page elsewhere that had its own name point to
-        this machine could read everything otherwise.
+    :param hosts: names it may be called by; without, any
     :param policy: who gets in; without, everybody
     :param replay: the way back into the application, if there is one
     :param example: a command that sends a request, shown for as long as there is none
@@ -43,7 +48,7 @@ class ControlPlane:
         self,
         pipeline: Pipeline,
         capture: Statistics,
-        hosts: tuple[str, ...] = (),
+        hosts: Hosts | None = None,
         policy: Policy | None = None,
         replay: Replay | None = None,
         *,
@@ -68,7 +73,14 @@ class ControlPlane:
             replay=replay is not None and bool(replay.rules),
             example=example,
         )
-        self.app = FastAPI(title="Reqscope", docs_url=None, redoc_url=None)
+        gates = [
+            Middleware(SecurityHeaders),
+            Middleware(HostGate, hosts or Hosts()),
+            Middleware(OriginGate, Origins(pipeline.settings.allowed_hosts)),
+            Middleware(CORSMiddleware, allow_origins=()),  # none; and where it is, Gradio's own stays out
+            Middleware(BodyLimit, MAX_BODY),
+        ]
+        self.app = FastAPI(title="Reqscope", docs_url=None, redoc_url=None, middleware=gates)
         self.app.include_router(export_router(pipeline.bus))  # before the query API, which answers the rest
         self.app.include_router(replay_router(replay))  # the same
         self.app.include_router(stream_router(self._streams))  # the same
@@ -77,8 +89,6 @@ class ControlPlane:
         self.app.include_router(query_router(pipeline, self._more(capture)))
         answer_with_problems(self.app)
         self._guard(policy or Everybody())
-        if hosts:
-            self.app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
         self.panel.mount(self.app)
 
     def _guard(self, policy: Policy) -> None:

@@ -19,6 +19,7 @@ from .admin import ControlPlane
 from .admission import MonitorAuth, mounted_policy
 from .capture import CaptureMiddleware
 from .faults import Faults
+from .hosts import Hosts, hosts_for
 from .identity import HOST_SCOPE
 from .inprocess import InProcess
 from .loglines import watching_logs
@@ -76,7 +77,8 @@ class Monitor:
         self._pipeline = Pipeline(settings)
         self._capture: CaptureMiddleware | None = None
         self._inside = InProcess(app)
-        self._control = ControlPlane(self._pipeline, self._capture_statistics, policy=policy, replay=self._replay(path))
+        hosts = Hosts() if auth is not None and not settings.allowed_hosts else hosts_for(settings, bound=False)
+        self._control = ControlPlane(self._pipeline, self._capture_statistics, hosts, policy, self._replay(path))
         wrap(app, lambda stack: self._watched(stack, path))
         app.router.routes.insert(0, Mount(path, _rooted(self._control.app), name="reqscope"))
         self._chain_lifespan(app)

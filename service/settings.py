@@ -58,6 +58,36 @@ class Settings(BaseSettings):
         default="",
         description="Addresses of proxies, comma-separated, whose X-Forwarded-For and -Proto are believed. * is all.",
     )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Names that the servers are called by beside this machine's own, comma-separated. * is any.",
+    )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Sites whose pages may send records, comma-separated, such as https://shop.example. * is any.",
+    )
+    max_headers: int = Field(default=100, ge=1, description="Headers that a request may have; more are a 431.")
+    max_header_bytes: int = Field(
+        default=64 << 10, ge=1024, description="Bytes of a request before its body; more are a 431, or a 414."
+    )
+    header_timeout: float = Field(
+        default=10.0, gt=0, description="Seconds in which a client must have sent its headers; then a 408."
+    )
+    body_timeout: float | None = Field(
+        default=None,
+        gt=0,
+        description="Seconds in which a client must have sent its body: 60, but for `run`, where there is no limit.",
+    )
+    send_timeout: float | None = Field(
+        default=None,
+        gt=0,
+        description="Seconds for which a client may take nothing of its answer: 30, but for `run`, where it may.",
+    )
+    max_connections: int | None = Field(
+        default=None,
+        ge=1,
+        description="Connections to each server; more are a 503. 1000, but for `run`, where there is no limit.",
+    )
     insecure: bool = Field(
         default=False, description="Listen where others can reach it, although nobody is asked who they are."
     )
@@ -170,7 +200,7 @@ class Settings(BaseSettings):
             raise ValueError("it is written as a number with s, m, h, d or w, such as 1h or 1d")
         return int(match[1]) * _SECONDS[match[2]]
 
-    @field_validator("redact", "replay", "log_processors", mode="before")
+    @field_validator("redact", "replay", "log_processors", "allowed_hosts", "allowed_origins", mode="before")
     @classmethod
     def _split_names(cls, value: object) -> object:
         return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value

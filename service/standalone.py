@@ -8,9 +8,10 @@ from typing import Any
 import httpx
 from starlette.types import ASGIApp
 
-from .admin import LOOPBACK_HOSTS, ControlPlane
+from .admin import ControlPlane
 from .admission import standalone_policy
 from .collector import data_plane
+from .hosts import hosts_for
 from .identity import SignIn
 from .ingest import ROUTES as INGEST_ROUTES
 from .launcher import Background, Launcher
@@ -55,13 +56,17 @@ def standalone(
         data, capture = data_plane(pipeline, app)
     else:
         data = capture = pipeline.capture(app)
-    hosts = LOOPBACK_HOSTS if settings.is_loopback else ()
     replay = _replay(pipeline, url(api), INGEST_ROUTES if ingest else ()) if replays else None
     collects = ingest and background is None  # there is no application to look at
     links: dict[str, str | int] = {} if collects else {"app_port": api.getsockname()[1]}
     policy = standalone_policy(settings, links)
     control = ControlPlane(
-        pipeline, lambda: asdict(capture.statistics()), hosts, policy, replay, example=example(url(api), ingest=ingest)
+        pipeline,
+        lambda: asdict(capture.statistics()),
+        hosts_for(settings),
+        policy,
+        replay,
+        example=example(url(api), ingest=ingest),
     )
     link = policy.link if isinstance(policy, SignIn) else None
     if link is not None:

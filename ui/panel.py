@@ -28,6 +28,7 @@ from .frames import Frames, Health
 from .live import HEARTBEAT, LiveFeed
 from .pages import LIVE, PAGES, Pages, System, window_of
 from .plots import leave_backend_alone
+from .surface import Surface
 from .visitor import visitor_of
 
 T = TypeVar("T")
@@ -133,6 +134,7 @@ class Panel:
         mounted: Any = next(route for route in app.routes if getattr(route, "path", None) == "")
         # An unauthenticated GET would otherwise run the start-up events again, and Gradio lose track of its streams.
         mounted.app.startup_events_triggered = True
+        mounted.app = Surface(mounted.app, map(_asset, _SCRIPTS))
 
     def _build(self) -> gr.Blocks:
         # Gradio marks what the page may call, and a bound method cannot be marked.
