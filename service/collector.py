@@ -1,6 +1,7 @@
 """The collector: what answers where no application of the user's does."""
 
 from fastapi import FastAPI, Request
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
@@ -9,9 +10,11 @@ from reqscope.bus.encoding import encode
 from .admin import answer_with_problems
 from .admission import IngestGuard
 from .capture import CaptureMiddleware
+from .hosts import hosts_for
 from .identity import Users
 from .ingest import DataPlane
 from .monitor import Monitor, wrap
+from .origins import Origins
 from .pipeline import Pipeline
 from .problems import PROBLEM, problem
 from .replay import Replay
@@ -37,8 +40,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     monitor = _Collector(app, auth="users" if len(Users(settings.users_file)) else None, settings=settings)
     guard = IngestGuard(settings, by_request=True)
-    # Outside the capture: within it, a record would be an event twice.
-    wrap(app, lambda stack: DataPlane(stack, monitor.bus, monitor.redaction, monitor.faults, monitor.exported, guard))
+    hosts, origins = hosts_for(settings, bound=False), Origins(settings.allowed_hosts, settings.allowed_origins)
+
+    def guarded(stack: ASGIApp) -> ASGIApp:
+        # Outside the capture: within it, a record would be an event twice.
+        plane = DataPlane(
+            stack, monitor.bus, monitor.redaction, monitor.faults, monitor.exported, guard, hosts=hosts, origins=origins
+        )
+        return answering_pages_of(origins, plane)
+
+    wrap(app, guarded)
     return app
 
 
@@ -60,12 +71,30 @@ def fallback_app() -> FastAPI:
     return app
 
 
-def data_plane(pipeline: Pipeline, app: ASGIApp) -> tuple[DataPlane, CaptureMiddleware]:
+def answering_pages_of(origins: Origins, app: ASGIApp) -> ASGIApp:
+    """Return `app`, with the answers that let pages of the allowed sites send it records."""
+    if not origins.allowed:
+        return app
+    return CORSMiddleware(app, allow_origins=origins.allowed, allow_methods=("POST",), allow_headers=("*",))
+
+
+def data_plane(pipeline: Pipeline, app: ASGIApp) -> tuple[ASGIApp, CaptureMiddleware]:
     """Return the ingest routes in front of `app`, and the capture around `app`.
 
     What nobody asked for is an event too, so that a client that calls the wrong path is seen.
     """
     capture = pipeline.capture(app, ignore=["/livez"])
     guard = IngestGuard(pipeline.settings)
-    plane = DataPlane(capture, pipeline.bus, pipeline.redaction, pipeline.faults, pipeline.exported, guard)
-    return plane, capture
+    hosts = hosts_for(pipeline.settings)
+    origins = Origins(pipeline.settings.allowed_hosts, pipeline.settings.allowed_origins)
+    plane = DataPlane(
+        capture,
+        pipeline.bus,
+        pipeline.redaction,
+        pipeline.faults,
+        pipeline.exported,
+        guard,
+        hosts=hosts,
+        origins=origins,
+    )
+    return answering_pages_of(origins, plane), capture

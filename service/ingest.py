@@ -20,6 +20,8 @@ from .batches import BatchError, read_batch
 from .exchange import DISCONNECTED
 from .faults import Faults
 from .heads import pack
+from .hosts import Hosts
+from .origins import Origins
 from .otlp import SIGNALS, NotOtlp, OtlpCounts, Receiver
 from .otlp_answers import JSON, PROTOBUF, refused
 from .problems import PROBLEM, problem, respond
@@ -30,6 +32,7 @@ from .sealed import Gate, SealedExchange, SealedRecord
 ROUTES: Final = ("/log", "/events", *SIGNALS)
 MAX_BODY: Final = 1 << 20
 MAX_BATCH: Final = 8 << 20
+_FOREIGN: Final = "a page of another site sent this; if it may, name that site in REQSCOPE_ALLOWED_ORIGINS"
 _ECHO: Final = 1_000
 _NO_TOKEN: Final = "send a token: Authorization: Bearer …, made by `reqscope token add NAME --scope ingest`"
 _MAX_DISCARDED: Final = 64 << 20
@@ -57,6 +60,8 @@ class DataPlane:
     :param faults: where its failures are counted
     :param exported: where it is counted what OpenTelemetry exporters sent
     :param guard: whether a request may send records
+    :param hosts: the names that records may be sent to; without, any
+    :param origins: whose pages may have a browser send records; without, its own
     """
 
     def __init__(
@@ -67,6 +72,9 @@ class DataPlane:
         faults: Faults | None = None,
         exported: OtlpCounts | None = None,
         guard: Callable[[Scope], bool] = lambda scope: True,
+        *,
+        hosts: Hosts | None = None,
+        origins: Origins | None = None,
     ) -> None:
         self._app = app
         self._guard = guard
@@ -76,6 +84,8 @@ class DataPlane:
         self._receiver = Receiver(self._gate, exported)
         answers = (self._log, self._events, *[self._export] * len(SIGNALS))
         self._routes = dict(zip(ROUTES, answers, strict=True))
+        self._hosts = hosts or Hosts()
+        self._origins = origins or Origins()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = self._routes.get(below_root(scope)) if scope["type"] == "http" else None
@@ -87,6 +97,10 @@ class DataPlane:
         try:
             if self._bus.closed:
                 raise Refusal(503, "the monitor is going down", ((b"retry-after", b"1"),))
+            if (refusal := self._hosts.refusal(scope)) is not None:
+                raise Refusal(400, refusal)
+            if self._origins.is_foreign(scope):
+                raise Refusal(403, _FOREIGN)
             if not self._guard(scope):
                 raise Refusal(401, _NO_TOKEN, ((b"www-authenticate", b'Bearer realm="reqscope"'),))
             if scope["method"] != "POST":

@@ -5,6 +5,7 @@ import socket
 import sys
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, Literal, TypeAlias
 
@@ -14,6 +15,8 @@ from anyio.abc import TaskGroup
 from starlette.types import ASGIApp
 
 from .admin import ControlPlane
+from .limits import Limits
+from .server_log import server_log
 
 _GOODBYE = 0.25
 """Seconds for open pages to be told that the server goes down."""
@@ -47,6 +50,8 @@ class Launcher:
     First the open pages are told, then both servers stop, then log sinks write what they hold. A second
     signal stops at once.
 
+    :param limits: what clients of the data plane may do; without, the default
+    :param control_limits: what clients of the control plane may do
     :param lifespan: whether the data plane's application must have one
     :param trusted_proxies: whose forwarding headers are believed; nobody's by default, because a client
         could name itself otherwise
@@ -62,6 +67,8 @@ class Launcher:
         control: ControlPlane,
         control_socket: socket.socket,
         *,
+        limits: Limits | None = None,
+        control_limits: Limits | None = None,
         lifespan: Literal["on", "auto"] = "on",
         trusted_proxies: str = "",
         background: Sequence[Background] = (),
@@ -73,8 +80,8 @@ class Launcher:
         self._announce = announce
         self._reopen_logs = reopen_logs
         self._servers = {
-            _server(data, lifespan, trusted_proxies): data_socket,
-            _server(control.app, "on", trusted_proxies): control_socket,
+            _server(data, lifespan, trusted_proxies, limits): data_socket,
+            _server(control.app, "on", trusted_proxies, control_limits): control_socket,
         }
         self._exit_code = 0
         self._stop = anyio.Event()
@@ -132,11 +139,27 @@ class Launcher:
             await server.ended.wait()
 
 
-def _server(app: Any, lifespan: Literal["on", "auto"], trusted_proxies: str) -> Server:
+def bounded(limits: Limits, parser: Literal["httptools", "h11"] | None = None) -> Any:
+    """Return what makes uvicorn's HTTP protocol keep to `limits`, for `uvicorn.Config(http=…)`.
+
+    :param parser: which to use; without, httptools where it is installed, as uvicorn does
+    """
+    if parser == "h11" or (parser is None and find_spec("httptools") is None):
+        from .bounded_h11 import BoundedH11
+
+        return partial(BoundedH11, limits=limits)
+    from .bounded_httptools import BoundedHttpTools
+
+    return partial(BoundedHttpTools, limits=limits)
+
+
+def _server(app: Any, lifespan: Literal["on", "auto"], trusted_proxies: str, limits: Limits | None) -> Server:
     return Server(
         uvicorn.Config(
             app,
+            http=bounded(limits or Limits()),
             lifespan=lifespan,
+            log_config=server_log(),
             log_level="warning",
             access_log=False,
             server_header=False,

@@ -77,7 +77,9 @@ class Monitor:
         self._pipeline = Pipeline(settings)
         self._capture: CaptureMiddleware | None = None
         self._inside = InProcess(app)
-        hosts = Hosts() if auth is not None and not settings.allowed_hosts else hosts_for(settings, bound=False)
+        # Who must be known is known by a name: a page that has another name point here comes without its cookies.
+        known = auth not in (None, "open") and not settings.allowed_hosts
+        hosts = Hosts() if known else hosts_for(settings, bound=False)
         self._control = ControlPlane(self._pipeline, self._capture_statistics, hosts, policy, self._replay(path))
         wrap(app, lambda stack: self._watched(stack, path))
         app.router.routes.insert(0, Mount(path, _rooted(self._control.app), name="reqscope"))

@@ -15,6 +15,7 @@ from .hosts import hosts_for
 from .identity import SignIn
 from .ingest import ROUTES as INGEST_ROUTES
 from .launcher import Background, Launcher
+from .limits import open_limits, strict_limits
 from .pipeline import Pipeline
 from .ports import url
 from .replay import Replay
@@ -57,12 +58,17 @@ def standalone(
     else:
         data = capture = pipeline.capture(app)
     replay = _replay(pipeline, url(api), INGEST_ROUTES if ingest else ()) if replays else None
+    limits, control_limits = (strict_limits if ingest else open_limits)(settings), strict_limits(settings)
+
+    def statistics() -> dict[str, Any]:
+        return {**asdict(capture.statistics()), "refused": dict(limits.refused + control_limits.refused)}
+
     collects = ingest and background is None  # there is no application to look at
     links: dict[str, str | int] = {} if collects else {"app_port": api.getsockname()[1]}
     policy = standalone_policy(settings, links)
     control = ControlPlane(
         pipeline,
-        lambda: asdict(capture.statistics()),
+        statistics,
         hosts_for(settings),
         policy,
         replay,
@@ -76,6 +82,8 @@ def standalone(
         api,
         control,
         panel,
+        limits=limits,
+        control_limits=control_limits,
         lifespan="on" if ingest else "auto",
         trusted_proxies=settings.trusted_proxies,
         background=[background(url(api))] if background else [],
