@@ -19,6 +19,7 @@ from .hosts import HostGate, Hosts
 from .identity import Everybody, Gate, Policy, SignIn, Tokens
 from .identity.refusals import access_router
 from .metrics import metrics_router
+from .openapi import describe
 from .origins import OriginGate, Origins
 from .pipeline import Pipeline
 from .problems import PROBLEM, problem
@@ -89,6 +90,7 @@ class ControlPlane:
         self.app.include_router(query_router(pipeline, self._more(capture)))
         answer_with_problems(self.app)
         self._guard(policy or Everybody())
+        describe(self.app)
         self.panel.mount(self.app)
 
     def _guard(self, policy: Policy) -> None:

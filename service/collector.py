@@ -14,6 +14,7 @@ from .hosts import hosts_for
 from .identity import Users
 from .ingest import DataPlane
 from .monitor import Monitor, wrap
+from .openapi import data_plane_document
 from .origins import Origins
 from .pipeline import Pipeline
 from .problems import PROBLEM, problem
@@ -61,6 +62,10 @@ def fallback_app() -> FastAPI:
     @app.get("/livez")
     async def livez() -> Response:
         return Response(encode({"status": "ok"}), media_type="application/json")
+
+    @app.get("/openapi.json")
+    async def document() -> Response:
+        return Response(encode(data_plane_document(app.version)), media_type="application/json")
 
     @app.exception_handler(404)
     async def unknown(request: Request, error: Exception) -> Response:

@@ -73,7 +73,12 @@ def query_router(pipeline: Pipeline, more: Statistics) -> APIRouter:
 
     @router.get("/api/routes", summary="Numbers by route, the busiest first")
     async def routes(
-        window: Annotated[int | None, Query(description=f"the last {WINDOWS} seconds; without it, all")] = None,
+        window: Annotated[
+            int | None,
+            Query(
+                description=f"the last {WINDOWS} seconds; without it, all", json_schema_extra={"enum": [*WINDOWS, None]}
+            ),
+        ] = None,
     ) -> Response:
         if window is not None and window not in WINDOWS:
             raise HTTPException(400, f"window: one of {', '.join(map(str, WINDOWS))}, or none")
