@@ -16,7 +16,7 @@ from reqscope.bus import Event, EventBus
 from reqscope.bus.encoding import encode
 from reqscope.bus.event import OVERHEAD
 
-from .batches import BatchError, read_batch
+from .batches import Batch, BatchError, read_batch
 from .exchange import DISCONNECTED
 from .faults import Faults
 from .heads import pack
@@ -35,6 +35,7 @@ MAX_BATCH: Final = 8 << 20
 _FOREIGN: Final = "a page of another site sent this; if it may, name that site in REQSCOPE_ALLOWED_ORIGINS"
 _ECHO: Final = 1_000
 _NO_TOKEN: Final = "send a token: Authorization: Bearer …, made by `reqscope token add NAME --scope ingest`"
+_LARGE: Final = 1 << 20
 _MAX_DISCARDED: Final = 64 << 20
 _DISCARD_FOR: Final = 2.0
 _PUBLISH_AT_ONCE: Final = 1_000
@@ -126,7 +127,7 @@ class DataPlane:
     async def _events(self, post: "_Post", body: "_Body", send: Send) -> None:
         content = await _decoded(post.headers, await body.read(MAX_BATCH))
         try:
-            batch = read_batch(content, post.content_type, post.client)
+            batch = await _read(content, post.content_type, post.client)
         except BatchError as error:
             raise Refusal(error.status, str(error)) from None
         for event in batch.events:
@@ -285,6 +286,13 @@ class _Body:
         self._ended = not message.get("more_body", False)
         chunk: bytes = message.get("body", b"")
         return chunk
+
+
+async def _read(content: bytes, content_type: str, client: str) -> Batch:
+    """Read a batch, a large one in a thread: some take a second, and the event loop gets its turns meanwhile."""
+    if len(content) <= _LARGE:
+        return read_batch(content, content_type, client)
+    return await to_thread.run_sync(read_batch, content, content_type, client)
 
 
 async def _decoded(headers: dict[bytes, bytes], body: bytes) -> bytes:
