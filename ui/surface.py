@@ -2,12 +2,15 @@
 
 import base64
 import hashlib
+import logging
 import re
 from collections.abc import Iterable
 from typing import Final
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+logger = logging.getLogger(__name__)
 
 # Measured: what Chromium asks for on every page of the panel, after a restart of the server too. Not here, and so
 # closed: uploads, files, the proxy, log-in and tokens, run and call, heartbeats, monitoring, the API's documents.
@@ -51,7 +54,29 @@ class Surface:
             send = _adding(_IMMUTABLE, send)
         elif not path.startswith("/gradio_api/"):
             send = _adding(_REVALIDATED, send)
-        await self._gradio(scope, receive, send)
+        if scope["method"] == "POST":
+            await self._call(scope, receive, send)
+        else:
+            await self._gradio(scope, receive, send)
+
+    async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand on what the page sends. Gradio trusts it to be what its own page sends, and fails with anything else."""
+        failed = False
+
+        async def unless_failed(message: Message) -> None:
+            nonlocal failed
+            failed = failed or message.get("status", 200) == 500
+            if not failed:
+                await send(message)
+
+        try:
+            await self._gradio(scope, receive, unless_failed)
+        except Exception as error:  # whatever Gradio makes of it
+            if not failed:
+                raise
+            logger.warning("a call of the panel could not be handled: %r", error)
+        if failed:
+            raise HTTPException(400, "this is not what the panel's page sends")
 
 
 class _Page:

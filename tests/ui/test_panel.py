@@ -225,6 +225,33 @@ class TestPage:
             assert json.dumps(text)[1:-1] in everything, name
 
 
+class TestWrongCalls:
+    """What no page sends is refused, whatever it is; Gradio by itself answers much of it with a 500."""
+
+    @pytest.mark.parametrize(
+        "value", [None, 1, "x", True, [], [[]], {"token": []}, {"text": [], "cursor": {}}], ids=repr
+    )
+    @pytest.mark.parametrize("function", ["steer", "detail", "copy_as", "complete", "nope", "postprocess"])
+    async def test_a_function_called_with_anything(self, site: Site, function: str, value: object) -> None:
+        (component,) = (await site.config())["components"]
+        body = {"data": value, "fn_name": function, "component_id": component["id"], "session_hash": "s"}
+
+        answer = await site.http.post("/gradio_api/component_server/", json=body)
+
+        assert answer.status_code < 500
+        assert "Traceback" not in answer.text
+
+    @pytest.mark.parametrize("path", ["/gradio_api/component_server/", "/gradio_api/queue/join"])
+    @pytest.mark.parametrize(
+        "body", [b"", b"{", b"[" * 100_000, b"null", b"[]", b"1", b"\xff", b'{"data": NaN}', b"{}"]
+    )
+    @pytest.mark.parametrize("kind", ["application/json", "text/plain", "multipart/form-data; boundary=x"])
+    async def test_a_body_that_is_anything(self, site: Site, path: str, body: bytes, kind: str) -> None:
+        answer = await site.http.post(path, content=body, headers={"content-type": kind})
+
+        assert 400 <= answer.status_code < 500
+
+
 class TestStream:
     async def test_a_page_gets_its_name_all_there_is_and_then_what_is_new(self, site: Site) -> None:
         before = publish(site, 2)
