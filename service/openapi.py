@@ -82,6 +82,7 @@ _ANSWERS: Final[Mapping[str, Any]] = {
 _TEXTS: Final = {
     "/api/export": {"application/x-ndjson": "string", "text/csv": "string", "application/json": "object"},
     "/api/events/{event_id}/as/{client}": {"text/plain": "string"},
+    "/metrics": {"text/plain": "string", "application/openmetrics-text": "string"},
 }
 _JSON: Final = "application/json"
 
@@ -98,7 +99,8 @@ def describe(app: FastAPI) -> None:
             known = dict(zip(_ANSWERS, schemas, strict=False))
             for path, operations in document["paths"].items():
                 for operation in operations.values():
-                    operation["responses"] = _responses(path, known, schemas[-1])
+                    said = operation["responses"].get("200", {"description": "The answer"})
+                    operation["responses"] = {"200": said, **_responses(path, known, schemas[-1])}
             app.openapi_schema = document
         return app.openapi_schema
 
@@ -155,11 +157,12 @@ def _schemas(types: list[Any]) -> tuple[tuple[Document, ...], Document]:
 
 
 def _responses(path: str, known: Mapping[str, Document], trouble: Document) -> Document:
-    answers: Document = {"200": {"description": "The answer"}}
+    answers: Document = {}
     if path in known:
         answers["200"] = _answer("The answer", known[path], _JSON)
     elif path in _TEXTS:
-        answers["200"]["content"] = {kind: {"schema": {"type": of}} for kind, of in _TEXTS[path].items()}
+        content = {kind: {"schema": {"type": of}} for kind, of in _TEXTS[path].items()}
+        answers["200"] = {"description": "The answer", "content": content}
     if path == "/readyz":
         answers["503"] = _answer("Not ready", known[path], _JSON)
     answers["4XX"] = _answer("Refused", trouble, PROBLEM.decode())
