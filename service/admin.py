@@ -30,8 +30,8 @@ from .security_headers import SecurityHeaders
 from .stream import Streams, stream_router
 from .system import system
 
-MAX_BODY: Final = 1 << 20
-"""Bytes of a request to the panel. Its commands have some hundred."""
+MAX_BODY: Final = 4 << 20
+"""Bytes of a request to the panel, as many as a request may be edited to have before it is sent again."""
 
 
 class ControlPlane:
