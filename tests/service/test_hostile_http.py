@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 import anyio
+import httpx
 import pytest
 from anyio.abc import SocketStream
 from hypothesis import settings
@@ -235,6 +236,15 @@ async def _send(stream: SocketStream, data: bytes, piece: int) -> None:
             await stream.send(data[start : start + piece])
 
 
+async def is_alive(target: Target) -> bool:
+    """Ask until there is an answer: on a busy machine this client, too, is slower than these limits allow."""
+    with anyio.fail_after(DEADLINE):
+        while True:
+            with suppress(httpx.TransportError):
+                async with client(target.url) as http:
+                    return (await http.get("/livez")).status_code == 200
+
+
 def statuses(received: bytes) -> list[int]:
     found = [int(status) for status in re.findall(rb"^HTTP/1\.1 (\d+) ", received, re.MULTILINE)]
     return [status for status in found if status != 100] or [0]
@@ -247,8 +257,7 @@ async def test_it_gets_an_answer_and_the_server_goes_on(target: Target, name: st
     found = statuses(await answers(target, row.sent))
 
     assert set(found) <= row.statuses
-    async with client(target.url) as http:
-        assert (await http.get("/livez")).status_code == 200
+    assert await is_alive(target)
 
 
 @pytest.mark.parametrize("name", [name for name, row in CORPUS.items() if len(row.sent) < 300 or PROVE])
