@@ -147,8 +147,9 @@ async def _ask(connection: ByteStream, stream: BufferedByteReceiveStream, asked:
 
 
 def _events(page: str) -> dict[str, int]:
-    with urlopen(f"{page}/config") as answer:
-        return {each["targets"][0][1]: each["id"] for each in json.load(answer)["dependencies"]}
+    with urlopen(page) as answer:
+        config = answer.read().partition(b"window.gradio_config = ")[2].partition(b";</script>")[0]
+    return {each["targets"][0][1]: each["id"] for each in json.loads(config)["dependencies"]}
 
 
 async def _watch(page: str, count: int) -> None:

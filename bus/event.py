@@ -9,7 +9,8 @@ Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 """Name and value pairs in wire order, duplicates kept, secrets already masked."""
 
 Kind: TypeAlias = Literal["request", "websocket", "log", "record"]
-"""How the event came in: captured around an app, posted to `/log`, or one of a batch posted to `/events`."""
+"""How the event came in: captured around an app or exported by its OpenTelemetry SDK, a log line that was posted to
+`/log` or exported, or one of a batch posted to `/events`."""
 
 OVERHEAD: Final = 640
 """Bytes that an event holds beside its headers and body: the record, its numbers and its short strings."""
@@ -131,7 +132,13 @@ class Event(msgspec.Struct, kw_only=True, array_like=True, gc=False):
     trace_id: str = ""
     """From the `traceparent` header (W3C Trace Context), 32 hexadecimal digits."""
     span_id: str = ""
-    """The caller's span, from the `traceparent` header, 16 hexadecimal digits."""
+    """The caller's span, from the `traceparent` header, 16 hexadecimal digits; of what was exported, its own span."""
+    service: str = ""
+    """Which service it is of, where the exporter named one."""
+    severity: str = ""
+    """Of an exported log line, in the words of `schema.level`; of all else, status and error say it."""
+    attributes: bytes = b""
+    """What the exporter said beside the fields of an event, as a JSON object."""
     logs: tuple[LogLine, ...] = ()
     messages_received: int = 0
     """Messages that a WebSocket's client sent."""
@@ -167,7 +174,15 @@ class Event(msgspec.Struct, kw_only=True, array_like=True, gc=False):
         headers = self.request_headers + self.response_headers
         text = len(b"".join(chain.from_iterable(headers)))
         strings = _size(self.path) + _size(self.route or "") + _size(self.error or "")
-        return OVERHEAD + PER_HEADER * len(headers) + text + len(self.body) + len(self.query) + strings
+        return (
+            OVERHEAD
+            + PER_HEADER * len(headers)
+            + text
+            + len(self.body)
+            + len(self.query)
+            + len(self.attributes)
+            + strings
+        )
 
 
 def _size(text: str) -> int:

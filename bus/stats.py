@@ -1,4 +1,4 @@
-"""Numbers over every event, whatever the ring still holds."""
+"""Numbers over every event but exported log lines, whatever the ring still holds."""
 
 import time
 from collections import deque
@@ -15,6 +15,7 @@ from .eventbus import EventBus
 from .histogram import Histogram
 from .requestdurations import DurationSeries, RequestDurations
 from .routestats import RouteRow, RouteStats
+from .tracelines import is_line
 
 WINDOW: Final = 300
 """Seconds of history kept, one bucket each."""
@@ -158,6 +159,8 @@ class _Bucket:
         self._frozen = None
         classes, timed = self.classes, list[float]()
         for event in events:
+            if not event.status and is_line(event):
+                continue
             classes[_CLASS_OF.get(event.status // 100, _OTHER)] += 1
             if event.total is not None and event.kind != "websocket":  # that was open for so long, and nobody waited
                 timed.append(event.total)

@@ -10,13 +10,16 @@ from typing import TypeAlias
 import anyio
 from starlette.types import ASGIApp
 
-from reqscope.bus import EventBus, JsonLogSink, LoopLag, Sink, SinkRunner, Stats
+from reqscope.bus import EventBus, LoopLag, SinkRunner, Stats
 
+from .access import instead_of_uvicorn
 from .bridge.bridge import connect
 from .bridge.publisher import Publisher
 from .capture import CaptureMiddleware
 from .faults import Faults
 from .loglines import watching_logs
+from .logs import log_sinks
+from .otlp import OtlpCounts
 from .redaction import Redaction
 from .replay_marks import Marks
 from .sampling import Sampling
@@ -36,6 +39,7 @@ class Pipeline:
     It may run more than once, one time after another, as an application in a test does.
 
     :raises OSError: the log file cannot be opened for writing
+    :raises LogSettingsError: the log cannot be as the settings want it
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -46,13 +50,17 @@ class Pipeline:
         self.redaction = Redaction(settings.redact)
         self.faults = Faults()
         self.marks = Marks()
+        self.exported = OtlpCounts()
+        """What OpenTelemetry exporters sent, where the ingest routes are served."""
         self.publisher: Publisher | None = None
         """What hands over to a collector, if there is one. Without, this process shows itself what it captures."""
         self.one_of_several = False
         """Whether processes beside this one serve the same application."""
         self.sinks: list[SinkRunner] = []
         """Those of the present run, or of the last."""
-        for sink in self._new_sinks():  # now, so that a log that cannot be written is an error before anything runs
+        for sink in log_sinks(
+            settings, self.bus.boot
+        ):  # now, so that a log that cannot be written is an error before anything runs
             sink.close()
 
     def publish_as(self, worker: str = "") -> None:
@@ -89,9 +97,11 @@ class Pipeline:
         """Run statistics, sinks and other `readers` inside the block; at its end close the bus and drain them."""
         self.bus.open()
         self.sinks[:] = [
-            SinkRunner(self.bus, sink, when_full=self.settings.log_when_full) for sink in self._new_sinks()
+            SinkRunner(self.bus, sink, when_full=self.settings.log_when_full)
+            for sink in log_sinks(self.settings, self.bus.boot)
         ]
         watch = watching_logs() if self.settings.capture_logs else nullcontext()
+        access = instead_of_uvicorn() if self.settings.access_log else nullcontext()
         if self.publisher is not None:
             readers = (*readers, self.publisher.run)
         endless = anyio.CancelScope()
@@ -100,29 +110,23 @@ class Pipeline:
             for run in (self.stats.run, *(sink.run for sink in self.sinks), *readers):
                 tasks.start_soon(_guard, run)
             try:
-                with watch:
+                with watch, access:
                     yield
             finally:
                 self.bus.close()
                 endless.cancel()
                 tasks.cancel_scope.deadline = anyio.current_time() + _DRAIN
 
+    def reopen_logs(self) -> None:
+        """Have log files opened anew, because they were moved. Returns at once."""
+        for sink in self.sinks:
+            sink.reopen()
+
     def _sampling(self) -> Sampling | None:
         settings = self.settings
         if settings.sample >= 1 and not settings.sample_routes:
             return None
         return Sampling(settings.sample, settings.sample_routes, settings.slow)
-
-    def _new_sinks(self) -> list[Sink]:
-        log, sinks = self.settings.log, list[Sink]()
-        if log in ("stdout", "both"):
-            try:
-                sinks.append(JsonLogSink.to_stdout(self.bus.boot))
-            except OSError:
-                logger.warning("there is no standard output, so no log lines go there")
-        if log in ("file", "both"):
-            sinks.append(JsonLogSink.to_file(self.settings.log_file, self.bus.boot))
-        return sinks
 
 
 async def _run_all(until: anyio.CancelScope, runs: Iterable[Reader]) -> None:

@@ -8,17 +8,26 @@ from typing import Any
 import httpx
 from starlette.types import ASGIApp
 
-from .admin import LOOPBACK_HOSTS, ControlPlane
+from .admin import ControlPlane
+from .admission import standalone_policy
 from .bridge.bridge import connect
 from .bridge.receiver import Receiver
 from .collector import data_plane
+from .hosts import hosts_for
+from .identity import SignIn
 from .ingest import ROUTES as INGEST_ROUTES
 from .launcher import Background, Launcher
+from .limits import open_limits, strict_limits
 from .pipeline import Pipeline
 from .ports import url
 from .replay import Replay
 from .replay_rules import ReplayRules
 from .settings import Settings
+
+
+def example(api: str, *, ingest: bool) -> str:
+    """Return a command that sends the API at that address a request."""
+    return f"curl -X POST --data hello {api}/log" if ingest else f"curl {api}/"
 
 
 def standalone(
@@ -31,6 +40,7 @@ def standalone(
     replays: bool = True,
     announce: Callable[[str, str], None],
     background: Callable[[str], Background] | None = None,
+    announce_link: Callable[[str], None] = lambda address: None,
 ) -> Launcher:
     """Return what serves `app` on one socket and the panel on the other.
 
@@ -38,8 +48,11 @@ def standalone(
     :param replays: whether `app` is one that requests can be sent to again
     :param announce: called with the API's and the panel's address once they answer
     :param background: given the API's address, returns what to run beside the servers
+    :param announce_link: called with each new address that lets one browser in, when the one before has been used
     :raises OSError: the log file cannot be opened
     :raises AddressError: there is no such collector
+    :raises PrivateFileError: the file of users or tokens cannot be used
+    :raises LogSettingsError: the log cannot be as the settings want it
     """
     pipeline = Pipeline(settings)
     beside = [background(url(api))] if background else list[Background]()
@@ -54,35 +67,87 @@ def standalone(
         data, capture = data_plane(pipeline, app)
     else:
         data = capture = pipeline.capture(app)
-    hosts = LOOPBACK_HOSTS if settings.is_loopback else ()
     replay = _replay(pipeline, url(api), INGEST_ROUTES if ingest else ()) if replays else None
-    control = ControlPlane(pipeline, lambda: asdict(capture.statistics()), hosts, replay, receiver)
+    limits, control_limits = (strict_limits if ingest else open_limits)(settings), strict_limits(settings)
+
+    def statistics() -> dict[str, Any]:
+        return {**asdict(capture.statistics()), "refused": dict(limits.refused + control_limits.refused)}
+
+    collects = ingest and background is None  # there is no application to look at
+    links: dict[str, str | int] = {} if collects else {"app_port": api.getsockname()[1]}
+    policy = standalone_policy(settings, links)
+    control = ControlPlane(
+        pipeline,
+        statistics,
+        hosts_for(settings),
+        policy,
+        replay,
+        receiver=receiver,
+        example=example(url(api), ingest=ingest),
+    )
+    link = policy.link if isinstance(policy, SignIn) else None
+    if link is not None:
+        link.announce = lambda path: announce_link(url(panel) + path)
     return Launcher(
         data,
         api,
         control,
         panel,
+        limits=limits,
+        control_limits=control_limits,
         lifespan="on" if ingest else "auto",
         trusted_proxies=settings.trusted_proxies,
         background=beside,
-        announce=lambda: announce(url(api), url(panel)),
+        announce=lambda: announce(url(api), url(panel) + (link.path if link else "")),
+        reopen_logs=pipeline.reopen_logs,
     )
 
 
 def workers_panel(
-    settings: Settings, api: socket.socket, panel: socket.socket, *, expected: int, announce: Callable[[], None]
+    settings: Settings,
+    api: socket.socket,
+    panel: socket.socket,
+    *,
+    expected: int,
+    announce: Callable[[str], None],
+    announce_link: Callable[[str], None] = lambda address: None,
 ) -> Launcher:
     """Return what serves the panel of workers that report to the collector of the settings.
 
     :param api: what the workers serve the application on
     :param expected: how many workers there are
+    :param announce: called with the panel's address once it answers
+    :param announce_link: called with each new address that lets one browser in, when the one before has been used
     :raises OSError: the log file cannot be opened
+    :raises PrivateFileError: the file of users or tokens cannot be used
+    :raises LogSettingsError: the log cannot be as the settings want it
     """
     pipeline = Pipeline(settings)
     receiver = Receiver(pipeline.bus, connect(settings.collector), expected)
-    hosts = LOOPBACK_HOSTS if settings.is_loopback else ()
-    control = ControlPlane(pipeline, dict, hosts, None, receiver)
-    return Launcher(None, api, control, panel, background=[receiver.run], announce=announce)
+    limits = strict_limits(settings)
+    policy = standalone_policy(settings, {"app_port": api.getsockname()[1]})
+    control = ControlPlane(
+        pipeline,
+        lambda: {"refused": dict(limits.refused)},
+        hosts_for(settings),
+        policy,
+        receiver=receiver,
+        example=example(url(api), ingest=False),
+    )
+    link = policy.link if isinstance(policy, SignIn) else None
+    if link is not None:
+        link.announce = lambda path: announce_link(url(panel) + path)
+    return Launcher(
+        None,
+        api,
+        control,
+        panel,
+        control_limits=limits,
+        trusted_proxies=settings.trusted_proxies,
+        background=[receiver.run],
+        announce=lambda: announce(url(panel) + (link.path if link else "")),
+        reopen_logs=pipeline.reopen_logs,
+    )
 
 
 def _replay(pipeline: Pipeline, address: str, ignored: tuple[str, ...]) -> Replay:

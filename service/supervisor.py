@@ -30,12 +30,12 @@ class Supervisor:
     A second signal kills what is left.
 
     :param jobs: that of the collector first
-    :param announce: called once all answer
+    :param announce: called with the panel's address once all answer
     :param notice: called with what users should know
     """
 
     def __init__(
-        self, jobs: Sequence[Job], announce: Callable[[], None], notice: Callable[[str], None] = lambda text: None
+        self, jobs: Sequence[Job], announce: Callable[[str], None], notice: Callable[[str], None] = lambda text: None
     ) -> None:
         self._collector, *self._workers = jobs
         self._announce = announce
@@ -43,6 +43,7 @@ class Supervisor:
         self._processes: dict[str, Process] = {}
         self._ended: dict[str, anyio.Event] = {job.name: anyio.Event() for job in jobs}
         self._ready: dict[str, anyio.Event] = {job.name: anyio.Event() for job in jobs}
+        self._said: dict[str, str] = {}
         self._stop = anyio.Event()
         self._exit_code = 0
 
@@ -69,7 +70,7 @@ class Supervisor:
             tasks.start_soon(self._keep, job)
         for ready in self._ready.values():
             await ready.wait()
-        self._announce()
+        self._announce(self._said[self._collector.name])
 
     async def _keep(self, job: Job) -> None:
         retry, first_time = _FIRST_RETRY, True
@@ -112,14 +113,20 @@ class Supervisor:
     async def _watch_ready(self, job: Job, ready: int) -> None:
         try:
             await anyio.wait_readable(ready)
-            if os.read(ready, 1):
+            if line := os.read(ready, 4096):
+                self._said[job.name] = line.decode().strip()
                 self._ready[job.name].set()
         finally:
             os.close(ready)
 
     async def _stop_on_signal(self) -> None:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async for _ in signals:
+        has_terminal = sys.stderr is not None and sys.stderr.isatty()
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+            async for number in signals:
+                if number == signal.SIGHUP and not has_terminal:  # log files were moved: they are the collector's
+                    if (collector := self._processes.get(self._collector.name)) is not None:
+                        _send(collector, number)
+                    continue
                 if self._stop.is_set():
                     for process in self._processes.values():
                         _send(process, signal.SIGKILL)

@@ -15,6 +15,7 @@ import anyio
 import msgspec
 
 from .launcher import make_server
+from .limits import open_limits
 from .pipeline import Pipeline
 from .settings import Settings
 
@@ -34,7 +35,7 @@ class Job(msgspec.Struct, kw_only=True):
     """File descriptor of the socket that the application is served on."""
     panel: int
     ready: int = -1
-    """File descriptor to write one byte to once it answers."""
+    """File descriptor to write a line to once it answers: the collector that of the panel's address."""
     workers: int
     target: str
     factory: bool = False
@@ -59,10 +60,19 @@ def main() -> None:
 
 
 def _collect(job: Job, settings: Settings) -> int:
+    from .cli import announce_link
     from .standalone import workers_panel
 
     api, panel = socket.socket(fileno=job.api), socket.socket(fileno=job.panel)
-    return workers_panel(settings, api, panel, expected=job.workers, announce=lambda: _tell_ready(job)).run()
+    launcher = workers_panel(
+        settings,
+        api,
+        panel,
+        expected=job.workers,
+        announce=lambda address: _tell_ready(job, address),
+        announce_link=announce_link,
+    )
+    return launcher.run()
 
 
 def _work(job: Job, settings: Settings) -> int:
@@ -76,7 +86,9 @@ def _work(job: Job, settings: Settings) -> int:
 
 
 async def _serve(pipeline: Pipeline, app: Any, job: Job) -> int:
-    server = make_server(pipeline.capture(app), "auto", pipeline.settings.trusted_proxies)
+    server = make_server(
+        pipeline.capture(app), "auto", pipeline.settings.trusted_proxies, open_limits(pipeline.settings)
+    )
     status = 0
 
     async def serve() -> None:
@@ -121,9 +133,9 @@ def _load(job: Job) -> Any:
         sys.exit(STARTUP_FAILURE)
 
 
-def _tell_ready(job: Job) -> None:
+def _tell_ready(job: Job, address: str = "") -> None:
     with suppress(OSError):
-        os.write(job.ready, b"\n")
+        os.write(job.ready, address.encode() + b"\n")
         os.close(job.ready)
 
 

@@ -9,6 +9,7 @@ from reqscope.bus.encoding import encode
 from reqscope.bus.stats import CLASSES, Second
 
 from .pages import Pages
+from .visitor import Visitor
 
 MAX_ROWS: Final = 500
 """Rows in a frame."""
@@ -74,13 +75,19 @@ class Frames:
         self._pages = pages or Pages(bus, stats)
         self._built: dict[tuple[object, ...], Frame] = {}
 
-    def hello(self, token: str) -> str:
-        """The first frame of a stream: the name by which the page steers its view."""
-        return _json("hello", token=token, boot=self._bus.boot, classes=CLASSES)
+    def hello(self, token: str, visitor: Visitor, paused: bool = False, example: str = "") -> str:
+        """The first frame of a stream: the name by which the page steers its view, who looks, and if it is paused."""
+        user = {"name": visitor.name, "admin": visitor.is_admin, "links": visitor.links}
+        return _json(
+            "hello", token=token, boot=self._bus.boot, classes=CLASSES, user=user, paused=paused, example=example
+        )
 
-    def full(self, passes: Filter, head: int) -> Frame:
-        """The newest rows that pass, up to event number `head` at the least, and all the history there is."""
-        return self._once(("full", passes, head), lambda: self._rows("full", passes, None, 0))
+    def full(self, passes: Filter, head: int, until: int | None = None) -> Frame:
+        """The newest rows that pass, up to event number `head` at the least, and all the history there is.
+
+        :param until: the last event there was when the view was paused
+        """
+        return self._once(("full", passes, head, until), lambda: self._rows("full", passes, None, 0, until))
 
     def add(self, passes: Filter, after: int, second: int, head: int) -> Frame:
         """The rows behind event number `after` that pass, and the numbers from `second` on."""
@@ -119,6 +126,14 @@ class Frames:
         """The last frame before the server goes down."""
         return _json("bye")
 
+    def signed_out(self) -> str:
+        """The last frame for somebody whose session has ended."""
+        return _json("signed-out")
+
+    def confirm(self) -> str:
+        """Ask the page for a request that shows that its visitor is still signed in."""
+        return _json("confirm")
+
     def _once(self, key: tuple[object, ...], build: Callable[[], Frame]) -> Frame:
         frame = self._built.get(key)
         if frame is None:
@@ -127,16 +142,22 @@ class Frames:
             frame = self._built[key] = build()
         return frame
 
-    def _rows(self, kind: str, passes: Filter, after: int | None, second: int) -> Frame:
+    def _rows(self, kind: str, passes: Filter, after: int | None, second: int, until: int | None = None) -> Frame:
         ring = self._bus.ring
         batch = ring.since(ring.first - 1 if after is None else after, sealed=True)
         events = [event for event in batch.events if passes(event)] if passes else batch.events
+        if until is not None:
+            events = [event for event in events if event.seq <= until]
+        to = batch.next if until is None else until
         shown = events[-(MAX_ROWS if after is None or len(events) <= MAX_ROWS else SAMPLE) :]
+        left_out = len(events) - len(shown)
         now = int(time.time())
         text = _json(
             kind,
+            to=to,
             missed=batch.missed,
-            hidden=len(events) - len(shown) if after is not None else 0,
+            hidden=0 if after is None else left_out,
+            older=left_out if after is None else 0,
             rows=[_row(event) for event in shown],
             counts=self._counts(),
             running=self._running(),
@@ -144,7 +165,7 @@ class Frames:
             seconds=self._seconds(second),
             vitals=self._vitals(second),
         )
-        return Frame(text, batch.next, now)
+        return Frame(text, to, now)
 
     def _seconds(self, second: int) -> list[object]:
         return [_second(each) for each in self._stats.seconds(second - 1)]
@@ -206,6 +227,7 @@ def _row(event: Event) -> tuple[object, ...]:
         text.error and text.error[:_TEXT],
         text.body[:_TEXT].decode("utf-8", "replace"),
         1 if event.replay_of else 0,
+        event.severity,
         event.worker[:_TEXT],
     )
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from reqscope.bus import Event, EventBus, Filter, JsonLogSink, LoopLag, Running, SinkRunner, Stats
 from reqscope.ui.frames import LONG, MAX_ROWS, SAMPLE, SHOWN_RUNNING, Frame, Frames, Health
+from reqscope.ui.visitor import Anybody
 
 EVERYTHING = Filter.parse("")
 
@@ -33,11 +34,14 @@ def seqs(frame: Frame) -> list[int]:
 
 
 def test_the_first_frame_tells_the_page_its_name_and_whose_events_it_will_get(bus: EventBus, frames: Frames) -> None:
-    assert read(frames.hello("name")) == {
+    assert read(frames.hello("name", Anybody())) == {
         "kind": "hello",
         "token": "name",
         "boot": bus.boot,
         "classes": ["2xx", "3xx", "4xx", "5xx", "other"],
+        "user": {"name": "", "admin": True, "links": {}},
+        "paused": False,
+        "example": "",
     }
 
 
@@ -60,12 +64,14 @@ def test_a_row_has_the_cells_that_the_page_knows_in_its_order(bus: EventBus, fra
         error="Oops",
         body=b"text \xff",
         replay_of="cafe-1",
+        severity="warning",
     )
 
     (row,) = read(frames.full(EVERYTHING, 1))["rows"]
 
     assert row == [
-        *(1, 1_700_000_000_123, "record", "PUT", "/é", "a=ÿ", 404, 12.346, 5, "::1", "/{x}", "Oops", "text \ufffd", 1)
+        *(1, 1_700_000_000_123, "record", "PUT", "/é", "a=ÿ", 404, 12.346, 5, "::1", "/{x}", "Oops", "text \ufffd", 1),
+        "warning",
     ]
 
 
@@ -74,7 +80,7 @@ def test_what_is_not_known_of_an_event_is_null_or_empty(bus: EventBus, frames: F
 
     (row,) = read(frames.full(EVERYTHING, 1))["rows"]
 
-    assert row == [1, 1_700_000_000_123, "request", "", "", "", 0, None, 0, "", None, None, "", 0]
+    assert row == [1, 1_700_000_000_123, "request", "", "", "", 0, None, 0, "", None, None, "", 0, ""]
 
 
 def test_a_full_frame_has_the_newest_rows_oldest_first_and_nothing_is_hidden_or_missed(
@@ -85,7 +91,8 @@ def test_a_full_frame_has_the_newest_rows_oldest_first_and_nothing_is_hidden_or_
     frame = frames.full(EVERYTHING, bus.ring.last)
 
     assert seqs(frame) == [*range(101, 101 + MAX_ROWS)]
-    assert frame.to == MAX_ROWS + 100
+    assert frame.to == read(frame)["to"] == MAX_ROWS + 100
+    assert read(frame)["older"] == 100
     assert (read(frame)["kind"], read(frame)["hidden"], read(frame)["missed"]) == ("full", 0, 0)
 
 

@@ -5,6 +5,7 @@
     const element = document.createElement(name);
     if (text !== undefined) element.textContent = text;
     if (className) element.className = className;
+    if (name === "pre") element.tabIndex = 0; // it may scroll, also by keyboard
     return element;
   };
   const button = (text, act) => {
@@ -30,14 +31,18 @@
       let text;
       try { text = await this.fetchEvent(id); } catch { text = undefined; }
       if (this.wanted !== id) return; // another one was asked for in the meantime
+      const inside = this.box.contains(document.activeElement);
       this.box.hidden = false;
       this.onOpen(id);
       if (text === undefined) this.say(id, "It could not be fetched: the connection is down.");
       else if (text === null) this.say(id, "The ring has evicted this event. Raise the capacity to keep more.");
       else this.show(JSON.parse(text));
+      if (inside) this.focus();
       this.box.scrollTop = 0;
       if (text && compared) await this.compare(JSON.parse(text));
     }
+    // Where the keyboard goes on: the chosen tab, or all of it where there is none.
+    focus() { (this.box.querySelector('[role="tab"][aria-selected="true"]') ?? this.box).focus(); }
     close() { if (this.isOpen) { this.wanted = null; this.box.hidden = true; this.box.classList.remove("rq-wide"); this.onClose(); } }
     header(title) {
       const header = make("header"), close = button("Close", () => this.close());
@@ -97,7 +102,7 @@
     actions(event) {
       const row = make("div", undefined, "rq-choose"), said = make("span", "", "rq-soft");
       said.setAttribute("role", "status");
-      if (event.event === "request" || event.event === "log") {
+      if ((event.event === "request" || event.event === "log") && event["http.request.method"]) {
         row.append(make("span", "Copy as"));
         for (const [kind, label] of COMMANDS) row.append(button(label, async () => {
           const answer = await this.copyAs(event.id, kind).catch(() => null);
@@ -118,9 +123,9 @@
       const { formatDuration } = window.reqscope;
       const ms = (seconds) => (seconds === undefined ? undefined : formatDuration(seconds * 1000));
       const parts = [this.table([
-        ["Status", event["http.response.status_code"] ?? "none"], ["Error", event["error.type"]], ["Time", event.timestamp], ["Route", event["http.route"]],
+        ["Status", event["http.response.status_code"] ?? "none"], ["Error", event["error.type"]], ["Time", localTime(event.timestamp)], ["UTC", event.timestamp], ["Route", event["http.route"]],
         ["Query", event["url.query"]], ["Client", event["client.address"]], ["Host", event["server.address"]], ["HTTP", event["network.protocol.version"]],
-        ["Request id", event.request_id], ["Trace", event.trace_id], ["Parent span", event.span_id], ["Event", event.id], ["Replay of", event.replay_of],
+        ["Request id", event.request_id], ["Trace", event.trace_id], ["Span", event.span_id], ["Service", event["service.name"]], ["Event", event.id], ["Replay of", event.replay_of],
       ])];
       parts.push(make("h3", "Time in the application"), this.table([
         ["First byte", ms(event.ttfb)], [event.event === "websocket" ? "Closed" : "Last byte", ms(event.duration)], ["Returned", ms(event.app_duration)],
@@ -131,6 +136,7 @@
       if (event["exception.stacktrace"] !== undefined) parts.push(make("h3", "Exception"), this.traceback(event["exception.stacktrace"]));
       if (event.body !== undefined) parts.push(make("h3", "Body"), make("pre", pretty(event.body)));
       else if (event.body_base64 !== undefined) parts.push(make("h3", "Body, base64"), make("pre", event.body_base64));
+      if (event.attributes !== undefined) parts.push(make("h3", "Attributes"), make("pre", pretty(event.attributes)));
       return parts;
     }
     request(event) { return this.half("Request", event["http.request.body.size"], event["http.request.headers"], event["http.request.body"]); }
@@ -149,6 +155,7 @@
       const same = [
         ["the same trace", event.trace_id && term("trace", event.trace_id)],
         ["the same client", event["client.address"] && term("client", event["client.address"])],
+        ["the same service", event["service.name"] && term("service", event["service.name"])],
         ["the same route", event["http.route"] && term("route", event["http.route"])],
         ["the same path", event["url.path"] && term("path", event["url.path"])],
         ["the same error", event["error.type"] && term("error", event["error.type"])],
@@ -166,7 +173,6 @@
     }
     traceback(text) {
       const pre = make("pre", text);
-      pre.tabIndex = 0;
       requestAnimationFrame(() => { pre.scrollTop = pre.scrollHeight; }); // where it was raised is at the end
       return pre;
     }
@@ -174,7 +180,7 @@
       const list = make("ol", undefined, "rq-lines");
       for (const line of logs) {
         const item = list.appendChild(make("li"));
-        item.append(make("time", line.timestamp.slice(11, 23)), " ", make("b", line.level, `rq-level-${line.level}`), " ", make("span", line.logger), " ", line.message);
+        item.append(make("time", localTime(line.timestamp)), " ", make("b", line.level, `rq-level-${line.level}`), " ", make("span", [line.service, line.logger].filter(Boolean).join(" ")), " ", line.message);
       }
       return list;
     }
@@ -189,6 +195,9 @@
       return table;
     }
   }
+
+  // As the table shows it: in the time of whoever looks.
+  function localTime(timestamp) { return window.reqscope.formatTime(Date.parse(timestamp)); }
 
   // The clipboard is there on secure origins only, and a panel on another machine's plain HTTP is none.
   async function copied(text) {
@@ -218,5 +227,5 @@
     return out;
   }
 
-  Object.assign(window.reqscope, { Detail, make, button, pretty });
+  Object.assign(window.reqscope, { Detail, copied, make, button, pretty });
 })();
