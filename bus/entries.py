@@ -60,8 +60,8 @@ def entries(events: Sequence[Event], boot: str) -> list[RequestEntry | LogEntry]
     begin, prefix = -_SECOND, ""
     id_prefix = f"{boot}-"
     for event in events:
-        exported = event.service or event.attributes or event.severity
-        if event.kind != "request" or event.failure or event.body or event.replay_of or exported:
+        elsewhere = event.service or event.attributes or event.severity or event.worker
+        if event.kind != "request" or event.failure or event.body or event.replay_of or elsewhere:
             made.append(view(event, boot, LogEntry))
             continue
         nanos = event.time - begin

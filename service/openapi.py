@@ -12,6 +12,8 @@ from reqscope.bus.routestats import RouteRow
 from reqscope.bus.schema import Detail, FailureView, Summary
 
 from .batches import MAX_RECORDS, Record
+from .bridge.publisher import PublisherStatistics
+from .bridge.workers import WorkerRow
 from .ingest import MAX_BATCH, MAX_BODY, Logged
 from .problems import PROBLEM
 
@@ -54,6 +56,15 @@ class Routes(msgspec.Struct):
     routes: list[RouteRow]
 
 
+class Reporting(msgspec.Struct):
+    """Processes that report here; what is said of them together; what this one hands over, and why it is not all."""
+
+    workers: list[WorkerRow]
+    summary: dict[str, Any] | None
+    publisher: PublisherStatistics | None
+    partial: str
+
+
 class BadRecord(msgspec.Struct):
     """A line that could not be read."""
 
@@ -76,6 +87,7 @@ _ANSWERS: Final[Mapping[str, Any]] = {
     "/api/errors": Failures,
     "/api/routes": Routes,
     "/api/stats": dict[str, Any],
+    "/api/workers": Reporting,
     "/livez": dict[str, str],
     "/readyz": dict[str, Any],
 }

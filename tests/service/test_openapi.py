@@ -38,6 +38,7 @@ CONTROL = (
     "/metrics",
     "/api/events/{event_id}/replay",
     "/api/history",
+    "/api/workers",
 )
 ENDLESS = ("/api/events/stream",)
 """Routes that answer for as long as the client listens, and are tested by themselves."""

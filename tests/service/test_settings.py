@@ -8,6 +8,8 @@ from reqscope.service import Redaction, Settings
 from reqscope.service.redaction import SENSITIVE
 
 EXAMPLES: dict[str, tuple[str, object]] = {
+    "collector": ("unix:/tmp/reqscope.sock", "unix:/tmp/reqscope.sock"),
+    "worker": ("web-1", "web-1"),
     "host": ("192.0.2.7", "192.0.2.7"),
     "api_port": ("9001", 9001),
     "panel_port": ("9002", 9002),
