@@ -24,7 +24,7 @@ _STOP_EVERY: Final = 0.2
 
 
 def ask(log_file: Path, sql: str, output: str, limit: int, timeout: float, out: Console, err: Console) -> int:
-    """Print the answer, and return the exit status: 0; 1 where there is none; 130 after Ctrl-C while files are converted.
+    """Print the answer, and return the exit status: 0; 1 where there is none; 130 after Ctrl-C while converting.
 
     For the main thread of a process of its own, which Ctrl-C ends.
 
