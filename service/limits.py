@@ -79,9 +79,9 @@ def check_head(limits: Limits, version: str, target: bytes, headers: Sequence[tu
         raise BadHead(431, f"the headers are larger than {limits.head} bytes")
     if version not in ("1.0", "1.1"):
         raise BadHead(400, "this is not HTTP/1.1")
-    if not target.startswith(b"/"):
-        raise BadHead(400, "the address must begin with a slash")
-    _check_host(version, [value for name, value in headers if name == b"host"])
+    hosts = [value for name, value in headers if name == b"host"]
+    _check_host(version, hosts)
+    _check_target(target, hosts)
     _check_framing(
         version,
         [value for name, value in headers if name == b"content-length"],
@@ -94,6 +94,14 @@ def _check_host(version: str, hosts: list[bytes]) -> None:
         raise BadHead(400, "there must be one Host header")
     if hosts and not _HOST.fullmatch(hosts[0]):
         raise BadHead(400, "the Host header is not the name of a host")
+
+
+def _check_target(target: bytes, hosts: list[bytes]) -> None:
+    # A server has to take whole addresses, which are for proxies (RFC 9112, section 3.2.2), but not of another host.
+    scheme, _, rest = target.partition(b"://")
+    whole = scheme.lower() in (b"http", b"https") and hosts and re.split(rb"[/?]", rest)[0].lower() == hosts[0].lower()
+    if not target.startswith(b"/") and target != b"*" and not whole:
+        raise BadHead(400, "the address must begin with a slash")
 
 
 def _check_framing(version: str, lengths: list[bytes], encodings: list[bytes]) -> None:

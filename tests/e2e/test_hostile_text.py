@@ -70,8 +70,9 @@ function look(element) {
     const captured = value.includes("MARK") && !texts.has(name) && name !== "href";
     if (captured || name.startsWith("on")) spied.push(`set ${name}=${value}`);
   }
-  const ours = /^(\\?view=\\w+|api\\/export\\?format=)/;
-  if (element.tagName === "A" && !ours.test(element.getAttribute("href"))) spied.push("made a link");
+  const ours = /^(\\?view=\\w+|api\\/export\\?format=|http:\\/\\/127\\.0\\.0\\.1:\\d+\\/$)/;
+  if (element.tagName === "A" && element.hasAttribute("href") && !ours.test(element.getAttribute("href")))
+    spied.push(`made a link to ${element.getAttribute("href")}`);
 }
 new MutationObserver((changes) => {
   for (const { target, addedNodes } of changes) {

@@ -79,7 +79,8 @@ CORPUS = {
     "an address that is a user": Row(get(b"@evil.com"), {400}),
     "an address that is a word": Row(get(b"livez"), {400}),
     "no address": Row(b"GET  HTTP/1.1\r\n" + HEAD + b"\r\n", {400}),
-    "OPTIONS *": Row(b"OPTIONS * HTTP/1.1\r\n" + HEAD + b"\r\n", {400}),
+    "a whole address": Row(get(b"http://localhost/livez"), {200, 404}),  # 404: h11 leaves it to the application
+    "OPTIONS *": Row(b"OPTIONS * HTTP/1.1\r\n" + HEAD + b"\r\n", {400, 404, 405}),
     "CONNECT": Row(b"CONNECT evil.example:443 HTTP/1.1\r\n" + HEAD + b"\r\n", {400}),
     "CONNECT to a path": Row(b"CONNECT / HTTP/1.1\r\n" + HEAD + b"\r\n", {400, 404}),
     "an unknown method": Row(b"FOO / HTTP/1.1\r\n" + HEAD + b"\r\n", {400, 404, 405}),
