@@ -1,7 +1,7 @@
 """Whether this process is one of several, so that what it shows is not all."""
 
+import inspect
 import os
-import sys
 from typing import Any, Final
 
 from .pipeline import Pipeline
@@ -15,7 +15,7 @@ def one_of_several() -> bool:
 
     To be asked in the main thread. Neither says so in a documented way: who called whom tells.
     """
-    frame: Any = sys._getframe()
+    frame: Any = inspect.currentframe()
     while frame is not None:
         name = frame.f_globals.get("__name__")
         if name == _UVICORN:  # which is not there for one worker

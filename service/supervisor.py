@@ -106,9 +106,10 @@ class Supervisor:
             assert process.stdin is not None
             with suppress(anyio.BrokenResourceError):  # it is dead already, which its status tells
                 await process.stdin.send(msgspec.json.encode(msgspec.structs.replace(job, ready=told)) + b"\n")
-            status = await process.wait()
+            await process.wait()
             tasks.cancel_scope.cancel()
-        return status
+        assert process.returncode is not None
+        return process.returncode
 
     async def _watch_ready(self, job: Job, ready: int) -> None:
         try:

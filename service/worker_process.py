@@ -50,7 +50,8 @@ def main() -> None:
     """Do the job on standard input, until SIGTERM or the end of whoever started it."""
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    settings = Settings(**{**job.settings, "collector": job.collector})
+    given: dict[str, Any] = {**job.settings, "collector": job.collector}
+    settings = Settings(**given)
     if not job.is_collector:
         sys.exit(_work(job, settings))
     status = _collect(job, settings)

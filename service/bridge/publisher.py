@@ -140,9 +140,10 @@ class Publisher:
         self._failing = reason
 
     async def _send_one(self) -> None:
-        with anyio.move_on_after(self._bridge.heartbeat) as quiet:
+        first: Spooled | None = None
+        with anyio.move_on_after(self._bridge.heartbeat):
             first = await self._spool.first()
-        if quiet.cancelled_caught:
+        if first is None:
             self._bus.count_thinned()
             if self._thinned:
                 self._put(Batch([], 0, self._next))

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TypeAlias
 
 import anyio
-import anyio.lowlevel
 import pytest
 
 from reqscope.bus import EventBus, Failure, Stats
