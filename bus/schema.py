@@ -70,6 +70,7 @@ class Summary(msgspec.Struct, kw_only=True, omit_defaults=True, rename=_NAMES, g
     duration: float | None = None
     app_duration: float | None = None
     error: str | None = None
+    stub: str | None = None
 
 
 class Entry(Summary, kw_only=True, omit_defaults=True, rename=_NAMES, gc=False):
@@ -149,6 +150,7 @@ def view(event: Event, boot: str, as_type: type[View]) -> View:
         duration=_microseconds(event.total),
         app_duration=_microseconds(event.app),
         error=event.error,
+        stub=event.stub,
     )
     if isinstance(shown, Entry):
         if event.body:

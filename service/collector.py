@@ -9,6 +9,7 @@ from reqscope.bus.encoding import encode
 from .admin import answer_with_problems
 from .capture import CaptureMiddleware
 from .ingest import DataPlane
+from .mock import MockApp, StubStore
 from .monitor import Monitor, wrap
 from .pipeline import Pipeline
 from .problems import PROBLEM, problem
@@ -20,13 +21,28 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     `uvicorn --factory reqscope.service:create_app` serves both from one port.
 
+    With `REQSCOPE_STUBS` the stubs there answer everything but the panel's and the collector's own paths.
+
     :raises OSError: the log file cannot be opened
+    :raises StubError: a stub is wrong
     """
     app = fallback_app()
-    monitor = Monitor(app, settings=settings)
+    settings = settings or Settings()
+    stubs = stub_store(settings)
+    if stubs is not None:
+        wrap(app, lambda stack: MockApp(stubs, stack, panel="/reqscope"))
+    monitor = Monitor(app, settings=settings, stubs=stubs)
     # Outside the capture: within it, a record would be an event twice.
     wrap(app, lambda stack: DataPlane(stack, monitor.bus, monitor.redaction, monitor.faults))
     return app
+
+
+def stub_store(settings: Settings) -> StubStore | None:
+    """Return the stubs that the settings name, if they do.
+
+    :raises StubError: one is wrong
+    """
+    return None if settings.stubs is None else StubStore([settings.stubs], settings.redact)
 
 
 def fallback_app() -> FastAPI:

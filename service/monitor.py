@@ -19,6 +19,7 @@ from .admin import ControlPlane
 from .capture import CaptureMiddleware
 from .faults import Faults
 from .loglines import watching_logs
+from .mock.store import StubStore
 from .pipeline import Pipeline
 from .redaction import Redaction
 from .settings import Settings
@@ -36,18 +37,26 @@ class Monitor:
 
     :param app: the application, which goes on as before
     :param path: where the panel is mounted
+    :param stubs: those of a mock that stands in front of the application, for the panel to show and to change
     :raises ValueError: `path` is not an absolute path below the root
     :raises OSError: the log file cannot be opened
     :raises RuntimeError: the application has started
     """
 
-    def __init__(self, app: Starlette, path: str = "/reqscope", *, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        app: Starlette,
+        path: str = "/reqscope",
+        *,
+        settings: Settings | None = None,
+        stubs: StubStore | None = None,
+    ) -> None:
         if not path.startswith("/") or path.strip("/") == "":
             raise ValueError(f"the panel needs a path below the root such as '/reqscope', not {path!r}")
         path = path.rstrip("/")
         self._pipeline = Pipeline(_quiet(settings or Settings()))
         self._capture: CaptureMiddleware | None = None
-        self._control = ControlPlane(self._pipeline, self._capture_statistics)
+        self._control = ControlPlane(self._pipeline, self._capture_statistics, stubs=stubs)
         wrap(app, lambda stack: self._watched(stack, path))
         app.router.routes.insert(0, Mount(path, _rooted(self._control.app), name="reqscope"))
         self._chain_lifespan(app)

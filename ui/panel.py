@@ -22,7 +22,7 @@ from reqscope.bus.schema import Detail, header, view
 
 from .frames import Frames, Health
 from .live import HEARTBEAT, LiveFeed
-from .pages import LIVE, PAGES, Pages, System, window_of
+from .pages import LIVE, PAGES, Pages, System, nothing, window_of
 
 T = TypeVar("T")
 
@@ -32,6 +32,7 @@ _SCRIPTS: Final = (
     "charts.js",
     "running.js",
     "pages.js",
+    "mock.js",
     "options.js",
     "suggest.js",
     "detail.js",
@@ -55,6 +56,7 @@ class Panel:
     :param lag: how late the event loop is
     :param health: what there is to say of what produces the events
     :param system: what there is to say of the process, its versions and its settings
+    :param mock: what there is to say of stubs, where a service is mocked
     """
 
     def __init__(
@@ -65,9 +67,11 @@ class Panel:
         lag: LoopLag | None = None,
         health: Callable[[], Health] = Health,
         system: System | None = None,
+        mock: Callable[[], object] | None = None,
     ) -> None:
         self._bus = bus
-        self._pages = Pages(bus, stats, system) if system is not None else Pages(bus, stats)
+        self._pages = Pages(bus, stats, system or nothing, mock)
+        self._mocks = mock is not None
         self._frames = Frames(bus, stats, sinks, lag, health, self._pages)
         self._feed = LiveFeed(bus, self._frames)
         self._blocks = _in_event_loop(self._build)
@@ -137,6 +141,7 @@ class Panel:
                 head="".join(f"<script>{_asset(name)}</script>" for name in _SCRIPTS),
                 server_functions=[steer, detail, copy_as, complete],
                 heartbeat=HEARTBEAT,
+                mocks=self._mocks,
             )
             listener: dict[str, Any] = {
                 "fn": self._stream,
