@@ -59,7 +59,7 @@ class ControlPlane:
         self.app.include_router(stream_router(self._streams))  # the same
         self.app.include_router(metrics_router(pipeline, capture, self._streams, lambda: self.panel.viewers))
         if stubs is not None:
-            self.app.include_router(mock_router(stubs))
+            self.app.include_router(mock_router(stubs, pipeline.bus))
         self.app.include_router(query_router(pipeline, self._more(capture)))
         answer_with_problems(self.app)
         if hosts:

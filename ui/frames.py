@@ -185,6 +185,7 @@ def _row(event: Event) -> tuple[object, ...]:
         event.route and event.route[:_TEXT],
         event.error and event.error[:_TEXT],
         event.body[:_TEXT].decode("utf-8", "replace"),
+        event.stub and event.stub[:_TEXT],
     )
 
 

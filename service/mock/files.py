@@ -17,6 +17,7 @@ from .wiremock import is_wiremock, wiremock_stubs
 SUFFIXES: Final = (".yaml", ".yml", ".json", ".har")
 ANSWERS: Final = ("files", "__files")
 """Folders that hold the bodies of answers, not stubs."""
+_STUB_KEYS: Final = frozenset(Stub.__struct_fields__)
 _MAX_FILE: Final = 16 << 20
 _MAX_NODES: Final = 500_000
 _MOST_STUBS: Final = 20_000
@@ -99,7 +100,7 @@ class _Document:
         prefix, items = "stubs", content.get("stubs") if isinstance(content, dict) else content
         if isinstance(content, list):
             prefix = ""
-        elif isinstance(content, dict) and "stubs" not in content and ("request" in content or "response" in content):
+        elif isinstance(content, dict) and "stubs" not in content and not _STUB_KEYS.isdisjoint(content):
             return [self._stub(content, "", root)]
         elif isinstance(content, dict):
             self._check_keys(content)

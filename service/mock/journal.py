@@ -1,6 +1,7 @@
 """What the mock was asked, so that it can be asked about that."""
 
 from collections import deque
+from itertools import count
 from typing import Any, Final
 
 import msgspec
@@ -18,14 +19,16 @@ _MOST_UNMATCHED: Final = 100
 class Unmatched(msgspec.Struct):
     """A request that no stub answered, secrets masked."""
 
+    id: int
+    """Its number among them, from 1."""
     time: int
+    """In milliseconds since the epoch."""
     method: str
     path: str
     query: str
     headers: list[tuple[str, str]]
     body: str
     misses: list[Miss]
-    answer: str = "404"
 
 
 class Journal:
@@ -37,6 +40,7 @@ class Journal:
         self._bytes = 0
         self.dropped = 0
         """Requests that were forgotten for lack of room."""
+        self.numbers = count(1)
         self.unmatched = deque[Unmatched](maxlen=_MOST_UNMATCHED)
 
     def add(self, request: MockRequest) -> None:

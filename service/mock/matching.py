@@ -161,12 +161,12 @@ def _score(stub: ReadyStub, request: MockRequest) -> float:
 
 
 def _likeness(template: str, path: str) -> float:
-    """Return the share of segments that are the same, or nearly so."""
+    """Return the share of segments that are the same, or nearly so; 0 if none but those of names are."""
     ours, theirs = template.strip("/").split("/"), path.strip("/").split("/")
-    if not ours[0] and not theirs[0]:
+    likeness = [_segment_likeness(one, other) for one, other in zip(ours, theirs, strict=False)]
+    if not any(each for one, each in zip(ours, likeness, strict=False) if not one.startswith("{")):
         return 0.0
-    same = sum(_segment_likeness(one, other) for one, other in zip(ours, theirs, strict=False))
-    return same / max(len(ours), len(theirs))
+    return sum(likeness) / max(len(ours), len(theirs))
 
 
 def _segment_likeness(one: str, other: str) -> float:

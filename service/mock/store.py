@@ -16,7 +16,7 @@ from msgspec import UNSET
 from reqscope.bus.encoding import encode
 from reqscope.service.redaction import SENSITIVE, Redaction
 
-from .answer import Answer, AnswerTooLarge, delay_of
+from .answer import Answer, AnswerTooLarge, ReadyResponse, delay_of
 from .files import StubError, files_of, load_file
 from .journal import Journal, Unmatched, as_text
 from .matching import Miss, ReadyStub, Source, StubIndex, nearest
@@ -26,6 +26,7 @@ from .stub import Fault, Limit, Scalar, Stub, seconds
 STARTED: Final = "started"
 """The state that everything begins in."""
 _MOST_STUBS: Final = 20_000
+_SHOWN_BODY: Final = 4_000
 _MAX_CHAOS: Final = 3_600.0
 _PROBLEM: Final = ((b"content-type", b"application/problem+json"),)
 
@@ -260,29 +261,49 @@ class StubStore:
     def answer(self, request: MockRequest) -> tuple[ReadyStub, Answer] | None:
         """Return the stub that answers, and its answer, and note the request; None if there is no such stub."""
         self.journal.add(request)
-        for stub in self.index.candidates(request):
-            if stub.enabled and stub.takes(request) and not self._holds_back(stub):
-                request.stub = stub.name
-                return stub, self._answer(stub, request)
-        return None
+        stub = self._choose(request)
+        if stub is None:
+            return None
+        request.stub = stub.name
+        return stub, self._answer(stub, request)
+
+    def preview(self, request: MockRequest) -> tuple[ReadyStub, Answer] | None:
+        """Return what `answer` would, without noting anything: no chance is taken, and no state changes.
+
+        :raises AnswerTooLarge: it would be
+        """
+        stub = self._choose(request)
+        if stub is None:
+            return None
+        run = self._runs.get(stub.key) or _Run()
+        return stub, self._response(stub, run).answer(request, run.hits + 1)
 
     def explain(self, request: MockRequest) -> list[Miss]:
         """Return the nearest stubs and why they did not answer, secrets masked, and keep that for the panel."""
         shown = self.masked(request)
-        stubs = self.index.stubs
-        misses = nearest(stubs, request, shown, lambda stub: self._holds_back(stub) if stub.enabled else "switched off")
+        misses = self.nearest(request, shown)
         self.journal.unmatched.append(
             Unmatched(
-                request.time,
+                next(self.journal.numbers),
+                request.time // 1_000_000,
                 shown.method,
                 shown.path,
                 shown.raw_query.decode("latin-1"),
                 as_text(shown.raw_headers),
-                shown.text[:4_000],
+                shown.text[:_SHOWN_BODY],
                 misses,
             )
         )
         return misses
+
+    def nearest(self, request: MockRequest, shown: MockRequest) -> list[Miss]:
+        """Return the nearest stubs and why they do not answer.
+
+        :param shown: the request with its secrets masked
+        """
+        return nearest(
+            self.index.stubs, request, shown, lambda stub: self._holds_back(stub) if stub.enabled else "switched off"
+        )
 
     def masked(self, request: MockRequest) -> MockRequest:
         """Return the request with its secrets masked."""
@@ -295,6 +316,24 @@ class StubStore:
             redaction.headers(request.raw_headers),
             redaction.body(request.body, kind),
         )
+
+    def _choose(self, request: MockRequest) -> ReadyStub | None:
+        for stub in self.index.candidates(request):
+            if stub.enabled and stub.takes(request) and not self._holds_back(stub):
+                return stub
+        if request.method == "HEAD":  # answered as GET is; the server leaves the body out
+            request.method = "GET"
+            try:
+                return self._choose(request)
+            finally:
+                request.method = "HEAD"
+        return None
+
+    def _response(self, stub: ReadyStub, run: _Run) -> ReadyResponse:
+        number, last = run.given, len(stub.responses) - 1
+        if number > last:
+            number = number % (last + 1) if stub.stub.at_end == "repeat" else last
+        return stub.responses[number]
 
     def _holds_back(self, stub: ReadyStub) -> str:
         """Return why a stub that fits does not answer now, or an empty text."""
@@ -324,12 +363,10 @@ class StubStore:
         if model.errors is not UNSET and random.random() < model.errors.share:
             answer = _problem(model.errors.status, "an error of the stub's error share")
             return answer._replace(fault=model.errors.fault)
-        number, last = run.given, len(stub.responses) - 1
+        response = self._response(stub, run)
         run.given += 1
-        if number > last:
-            number = number % (last + 1) if model.at_end == "repeat" else last
         try:
-            answer = stub.responses[number].answer(request, run.hits)
+            answer = response.answer(request, run.hits)
         except AnswerTooLarge:
             return _problem(413, "what the template makes of this request is larger than an answer may be")
         if model.state is not UNSET and model.state.becomes is not None:

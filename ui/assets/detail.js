@@ -15,9 +15,10 @@
   const COMMANDS = [["curl", "cURL"], ["httpie", "HTTPie"], ["httpx", "httpx"]];
 
   class Detail {
-    // `fetchEvent` and `copyAs` ask the server, `onOpen` and `onClose` are told, `onFilter` goes to what is related.
-    constructor(box, { fetchEvent, copyAs, onOpen, onClose, onFilter }) {
-      Object.assign(this, { box, fetchEvent, copyAs, onOpen, onClose, onFilter });
+    // `fetchEvent` and `copyAs` ask the server, `onOpen` and `onClose` are told, `onFilter` goes to what is related,
+    // `onDraft`, where a service is mocked, begins a stub for such requests.
+    constructor(box, { fetchEvent, copyAs, onOpen, onClose, onFilter, onDraft }) {
+      Object.assign(this, { box, fetchEvent, copyAs, onOpen, onClose, onFilter, onDraft });
       this.wanted = null;
       this.tab = "Overview"; // the tab that was chosen last stays chosen for the next event
     }
@@ -84,6 +85,7 @@
           said.textContent = answer?.text ? await copied(answer.text) : answer?.error ?? "It could not be copied: the connection is down.";
         }));
       }
+      if (this.onDraft && event.event === "request") row.append(button("Create a stub", () => this.onDraft(event.id)));
       row.append(button("Link", async () => { said.textContent = await copied(location.href); }), said);
       return row;
     }
@@ -91,7 +93,7 @@
       const { formatDuration } = window.reqscope;
       const ms = (seconds) => (seconds === undefined ? undefined : formatDuration(seconds * 1000));
       const parts = [this.table([
-        ["Status", event["http.response.status_code"] ?? "none"], ["Error", event["error.type"]], ["Time", event.timestamp], ["Route", event["http.route"]],
+        ["Status", event["http.response.status_code"] ?? "none"], ["Error", event["error.type"]], ["Time", event.timestamp], ["Route", event["http.route"]], ["Stub", event.stub],
         ["Query", event["url.query"]], ["Client", event["client.address"]], ["Host", event["server.address"]], ["HTTP", event["network.protocol.version"]],
         ["Request id", event.request_id], ["Trace", event.trace_id], ["Parent span", event.span_id], ["Event", event.id],
       ])];
@@ -124,6 +126,7 @@
         ["the same client", event["client.address"] && term("client", event["client.address"])],
         ["the same route", event["http.route"] && term("route", event["http.route"])],
         ["the same path", event["url.path"] && term("path", event["url.path"])],
+        ["the same stub", event.stub && term("stub", event.stub)],
         ["the same error", event["error.type"] && term("error", event["error.type"])],
       ];
       const list = make("ul", undefined, "rq-related");

@@ -1,7 +1,7 @@
 // The page: takes frames apart, and wires controls to the view that the server keeps for this tab.
 (function () {
   "use strict";
-  const { Table, Charts, Running, Pages, Options, Suggest, Detail, Connection, count, formatDuration, term } = window.reqscope;
+  const { Table, Charts, Running, Pages, Mock, Options, Suggest, Detail, Connection, count, formatDuration, term } = window.reqscope;
   const STATES = { live: "Live", paused: "Paused", lost: "Reconnecting", connecting: "Connecting" };
   const THEMES = ["system", "light", "dark"];
 
@@ -16,16 +16,18 @@
       this.detail = new Detail(this.at("detail"), {
         fetchEvent: (id) => server.detail(id), copyAs: (id, kind) => server.copy_as({ id, kind }),
         onOpen: (id) => this.mark("event", id), onClose: () => { this.mark("event", ""); this.table.deselect(); },
-        onFilter: (text) => this.narrow(text),
+        onFilter: (text) => this.narrow(text), onDraft: props.mocks && ((id) => this.mock.draft(`event=${encodeURIComponent(id)}`)),
       });
       this.options = new Options(this.root, this.at("options"), this.at("option-box"), {
         onFilter: (text) => { this.turn("live"); this.setFilter(text); }, current: () => this.at("filter").value.trim(),
         onDensity: (height) => this.table.setHeight(height),
       });
+      this.at("nav").querySelector("[data-page=mock]").hidden = !props.mocks;
+      this.mock = new Mock(this.at("stub-dialog"), { filter: (text) => { this.turn("live"); this.setFilter(text); } });
       this.pages = new Pages(this.at("page"), {
         open: (id) => { this.turn("live"); this.detail.open(id); },
         filter: (text) => { this.turn("live"); this.setFilter(text); },
-        turn: (window) => this.turn(this.page, window),
+        turn: (window) => this.turn(this.page, window), mock: this.mock,
       });
       this.suggest = new Suggest(this.at("filter"), this.at("suggestions"), {
         ask: async (text, cursor) => (this.token ? server.complete({ text, cursor }) : []), onPick: () => this.applyFilter(),
@@ -184,7 +186,7 @@
       this.charts.redraw();
     }
     key(event) {
-      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      if (event.ctrlKey || event.metaKey || event.altKey || this.at("stub-dialog").open) return;
       const target = event.target;
       if (event.key === "Escape" && !this.at("help").hidden) return this.help(false);
       if (event.key === "Escape") {

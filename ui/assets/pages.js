@@ -10,13 +10,15 @@
   };
 
   class Pages {
-    // `open` shows an event by its id, `filter` goes to the live view with a filter, `turn` asks for another window.
-    constructor(box, { open, filter, turn }) {
-      Object.assign(this, { box, open, filter, turn });
+    // `open` shows an event by its id, `filter` goes to the live view with a filter, `turn` asks for another window, `mock` makes the page of stubs.
+    constructor(box, { open, filter, turn, mock }) {
+      Object.assign(this, { box, open, filter, turn, stubs: mock });
       this.order = { key: "count", down: true };
       this.unfolded = new Set(); // errors whose traceback is shown
     }
     show(page, content, window) {
+      // A list that is open would close, and what did not change need not be drawn.
+      if (page === "mock" && this.box.firstChild && (this.box.contains(document.activeElement) && document.activeElement.tagName === "SELECT" || this.last?.[0] === page && JSON.stringify(this.last[1]) === JSON.stringify(content))) return;
       this.last = [page, content, window];
       const focused = document.activeElement?.dataset?.focus, top = this.box.scrollTop;
       this.box.replaceChildren(...this[page](content, window));
@@ -101,6 +103,7 @@
       }
       return [table];
     }
+    mock(content) { return this.stubs.parts(content); }
     system(sections) {
       return sections.map(([title, pairs]) => {
         const section = make("article", undefined, "rq-facts");
