@@ -91,8 +91,8 @@ def _body(response: StubResponse, kind: str, root: Path | None, base: Path | Non
     if response.base64 is not None:
         return b64decode(response.base64), "application/octet-stream"
     if response.json_body is not UNSET:
-        content, fixed = compiled(response.json_body)
-        if fixed or not response.template:
+        content, fixed = compiled(response.json_body) if response.template else (None, True)
+        if fixed:
             return msgspec.json.encode(response.json_body), _JSON
         return lambda request, count: msgspec.json.encode(fill(content, _bounded(request), count)), _JSON
     text = response.body or ""

@@ -148,17 +148,18 @@ class _Document:
         path = prefix + path.rstrip("`")
         if unknown := re.search("unknown field `([^`]+)`", message):
             path, message = f"{path}.{unknown[1]}", "there is no such key"
-        path = path.strip(".")
+        path = path.replace("[...]", "").strip(".")
         return StubError(message[:1].lower() + message[1:], self.file, self._line(f"$.{path}"), path)
 
     def _read(self) -> Any:
-        if self._text.lstrip()[:1] in ("{", "[") and self._is_json_file():
+        if self._text.lstrip()[:1] in ("{", "["):
             try:
                 return msgspec.json.decode(self._text)
             except (msgspec.DecodeError, RecursionError) as error:
-                position = re.search(r"\(byte (\d+)\)", str(error))
-                line = self._text.encode()[: int(position[1])].count(b"\n") + 1 if position else 1
-                raise StubError(f"is not JSON: {error}", self.file, line) from None
+                if self.file is not None and self.file.suffix.lower() in (".json", ".har"):
+                    position = re.search(r"\(byte (\d+)\)", str(error))
+                    line = self._text.encode()[: int(position[1])].count(b"\n") + 1 if position else 1
+                    raise StubError(f"is not JSON: {error}", self.file, line) from None
         try:
             node = self._composed()
             return None if node is None else _construct(self._text)
@@ -167,9 +168,6 @@ class _Document:
             raise StubError(f"is not YAML: {error.problem}", self.file, mark.line + 1 if mark else 1) from None
         except (yaml.YAMLError, RecursionError, ValueError) as error:
             raise StubError(f"is not YAML: {error}", self.file, 1) from None
-
-    def _is_json_file(self) -> bool:
-        return self.file is None or self.file.suffix.lower() in (".json", ".har")
 
     def _composed(self) -> yaml.Node | None:
         if self._node is None:

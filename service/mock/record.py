@@ -53,22 +53,22 @@ class Recorder:
         self._file = file
         self._store = store
         self._saving = anyio.Lock()
-        self._client: httpx.AsyncClient | None = None
 
     async def forward(self, request: MockRequest) -> Answer:
         """Return what the service answers.
 
         :raises RecordError: it cannot be reached, or its answer is too large
         """
-        if self._client is None:
-            self._client = httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False)
         headers = [(name, value) for name, value in request.raw_headers if name.lower() not in _NOT_SENT]
         # The path is part of the path: nothing in it can name another host.
         target = (self._url.path.rstrip("/") + request.path).encode()
         raw = httpx.URL(path=target.decode()).raw_path + (b"?" + request.raw_query if request.raw_query else b"")
         url = self._url.copy_with(raw_path=raw)
         try:
-            async with self._client.stream(request.method, url, headers=headers, content=request.body) as response:
+            async with (
+                httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False) as client,
+                client.stream(request.method, url, headers=headers, content=request.body) as response,
+            ):
                 body = await _bounded(response)
         except httpx.HTTPError as error:
             raise RecordError(f"{self._url.host} cannot be reached: {type(error).__name__}") from None
