@@ -99,9 +99,12 @@ def _is(pattern: ReadyStub, request: MockRequest) -> bool:
 
 
 def _nearest(store: StubStore, pattern: ReadyStub, requests: list[MockRequest]) -> list[Miss]:
+    requests = requests[-_MOST_EXPLAINED:]
+    # Those of another path are worth a word only where there are none of this one.
+    requests = [each for each in requests if pattern.values(each.path) is not None] or requests
     scored = [
         (sum(each.fits for each in explain(pattern, request, request, "")), number, request)
-        for number, request in enumerate(requests[-_MOST_EXPLAINED:])
+        for number, request in enumerate(requests)
     ]
     best = sorted(scored, key=lambda each: each[:2], reverse=True)[:_NEAREST]
     misses: list[Miss] = []

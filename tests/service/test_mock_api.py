@@ -67,7 +67,7 @@ async def test_what_was_exported_can_be_imported() -> None:
         await api.post("/api/stubs", json=STUB)
         await api.post("/api/stubs", json={"name": "all", "response": {"json": {"a": [1, "{{count}}"]}}})
         before = (await api.get("/api/stubs")).json()["stubs"]
-        as_yaml, as_json = ((await api.get(f"/api/stubs/export?format={kind}")).text for kind in ("yaml", "json"))
+        as_yaml, as_json = [(await api.get(f"/api/stubs/export?format={kind}")).text for kind in ("yaml", "json")]
         assert yaml.safe_load(as_yaml) == json.loads(as_json)
         await api.delete("/api/stubs")
         added = await api.post("/api/stubs/import", content=as_yaml)
