@@ -18,9 +18,8 @@ class Example(NamedTuple):
     text: str
 
 
-EXAMPLES = [
-    Example(kind, text) for kind, text in re.findall(r"^```(\S.*?)\n(.*?)^```$", GUIDE, re.DOTALL | re.MULTILINE)
-]
+FENCED = re.compile(r"^```(\S.*?)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+EXAMPLES = [Example(kind, text) for kind, text in FENCED.findall(GUIDE)]
 
 
 def of_kind(kind: str) -> list[str]:
