@@ -1,10 +1,11 @@
 """A mocked service with 1 000 stubs, through a real uvicorn, and what finding the stub costs by itself.
 
-The bare part is an ordinary FastAPI route, unwatched. Linear matching, each stub tried in turn as WireMock and mitmproxy
-do, runs in the very same application.
+The bare part is an ordinary FastAPI route, unwatched. Linear matching, each stub tried in turn as WireMock does, runs in the very same application.
 """
 
 import time
+
+from reqscope.service.mock.request import MockRequest
 
 from . import mock_apps as apps
 from .contenders import Bench, Measure, Numbers, Target
@@ -34,7 +35,7 @@ def _matched(stubs: int, seconds: float, *, linear: bool) -> float:
         index = apps.LinearIndex(index.stubs)
     count, begun = 0, time.process_time()
     while (passed := time.process_time() - begun) < seconds:
-        asked = apps.MockRequest("POST", f"/s{stubs // 2}/7", b"", (), b'{"amount":5}')
+        asked = MockRequest("POST", f"/s{stubs // 2}/7", b"", (), b'{"amount":5}')
         found = next(stub for stub in index.candidates(asked) if stub.takes(asked))
         assert found.stub.request.path == f"/s{stubs // 2}/{{id}}"
         count += 1

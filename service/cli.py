@@ -356,7 +356,7 @@ def _check_stubs(path: Path) -> None:
             err.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
     if wrong:
         sys.exit(1)
-    out.print(f"{count} stubs, and nothing wrong with them.", highlight=False)
+    out.print(f"Stubs: {count}, and nothing wrong with them.", highlight=False)
 
 
 def _announcer(ingest: bool, stubs: int | None = None) -> Callable[[str, str], None]:

@@ -73,7 +73,7 @@ def test_a_mistake_at_the_start_and_wrong_arguments_are_said(file: Path, tmp_pat
     missing = run("mock", str(tmp_path / "none.yaml"))
     record = run("mock", str(tmp_path / "new.yaml"), "--record", "api.example.com")
 
-    assert (good.returncode, good.stdout) == (0, "1 stubs, and nothing wrong with them.\n")
+    assert (good.returncode, good.stdout) == (0, "Stubs: 1, and nothing wrong with them.\n")
     for each in (wrong, checked):
         assert each.returncode == 1
         assert "stubs.yaml:2: stubs[0].response: a status is from 200 to 599, not 1" in each.stderr
@@ -88,6 +88,19 @@ def test_the_schema_is_printed() -> None:
 
 
 class TestThePageOfStubs:
+    @pytest.fixture(scope="class")
+    def server(self, start: Start, tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
+        file = tmp_path_factory.mktemp("stubs") / "stubs.yaml"
+        file.write_text(STUBS)
+        with start("mock", str(file)) as server:
+            yield server
+
+    @pytest.fixture
+    def mock(self, server: Server) -> Server:
+        """The one server, as it was at its start."""
+        httpx.delete(f"{server.panel}/api/stubs")
+        return server
+
     def test_stubs_are_listed_edited_tried_and_switched_off(self, mock: Server, open_page: Callable[..., Page]) -> None:
         page = open_page(f"{mock.panel}/?view=mock")
         httpx.post(f"{mock.api}/pay/7", json={"amount": 100})

@@ -22,7 +22,7 @@ def store_of(text: str) -> StubStore:
     return store
 
 
-def asked(method: str = "GET", path: str = "/", body: bytes = b"", **headers: str) -> MockRequest:
+def asked(method: str = "GET", path: str = "/", body: Any = b"", **headers: Any) -> MockRequest:
     """Return a request; in names of headers `_` stands for `-`."""
     path, _, query = path.partition("?")
     pairs = tuple((name.replace("_", "-").encode(), value.encode()) for name, value in headers.items())

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from reqscope.service.mock.stub import Stub
 from .mocking import answered, asked, store_of
 
 
-def said(store: StubStore, *request: str) -> tuple[int, bytes]:
+def said(store: StubStore, *request: Any) -> tuple[int, bytes]:
     found = store.answer(asked(*request))
     assert found is not None
     return found[1].status, found[1].body
