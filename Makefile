@@ -3,13 +3,13 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-SOURCES := $(wildcard bus/*.py service/*.py service/*/*.py ui/*.py ui/assets/*)
+SOURCES := $(wildcard bus/*.py service/*.py service/*/*.py service/*/assets/* ui/*.py ui/assets/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test prove check format bench lock clean
+.PHONY: help run test prove check format bench screenshots lock clean
 
 help:  ## list the commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 22
 
 run: $(VENV)/run-requirements $(VENV)/linked  ## install what is needed and start the demo
 	@$(BIN)/reqscope demo
@@ -38,6 +38,9 @@ format: $(VENV)/test-requirements $(VENV)/linked  ## put the code in its house s
 
 bench: $(VENV)/test-requirements $(VENV)/linked $(VENV)/browser  ## measure every path, with ratios in one run
 	$(BIN)/python -m benchmarks
+
+screenshots: $(VENV)/test-requirements $(VENV)/linked $(VENV)/browser  ## take the README's pictures of a running demo
+	$(BIN)/python docs/screenshots.py
 
 lock: $(VENV)/made  ## pin the newest versions that the floors allow, with hashes and without an index address
 	$(PIP) install uv

@@ -16,8 +16,8 @@ _QUICK_FEWER = 3
 
 _EXAMPLES = """\
 examples:
-  python -m benchmarks                     everything, about ten minutes
-  python -m benchmarks --quick             everything, about two minutes, with more noise
+  python -m benchmarks                     everything, about twenty minutes
+  python -m benchmarks --quick             everything, about seven minutes, with more noise
   python -m benchmarks ring publish        two paths
   python -m benchmarks capture --rounds 15
   python -m benchmarks --json > now.json   machine-readable; progress stays on standard error

@@ -1,7 +1,7 @@
 """A mocked service with 1 000 stubs, through a real uvicorn, and what finding the stub costs by itself.
 
-The bare part is an ordinary FastAPI route, unwatched. Linear matching, each stub tried in turn as WireMock does, runs in the
-very same application.
+The bare part is an ordinary FastAPI route, unwatched. Linear matching, each stub tried in turn as WireMock does,
+runs in the very same application.
 """
 
 import time

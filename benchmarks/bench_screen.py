@@ -9,25 +9,19 @@ how much the server's memory grows over the last half of that.
 """
 
 import random
-import re
 import subprocess
 import sys
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
-from pathlib import Path
 from statistics import median
-from tempfile import NamedTemporaryFile
 from typing import Final
 
-import psutil
 from playwright.sync_api import Page
 
 from .browser import browser, click_delays, seen, watch, watch_clicks
 from .contenders import Bench, Numbers, Target
 from .load import connect, exchange
 from .polled_app import polled
-from .server import end, pin, serving
+from .server import Served, reqscope, serving
 from .workloads import TEXT, request
 
 _DRAWN, _DOCUMENT = "a lone request, response to drawn", "a lone request, response to document"
@@ -39,46 +33,20 @@ _CLICK, _GROWTH, _ARRIVED = (
 _ROWS: Final = ".rq-rows"
 _ROW: Final = 30  # pixels
 _RATE: Final = 2_000
-_URL: Final = re.compile(r"(Panel|API)\s+(http://\S+:(\d+))")
 
 
 def _panel(scale: float) -> Numbers:
-    with _reqscope() as (server, api, panel), browser() as page:
-        page.goto(panel)
+    with reqscope() as server, browser() as page:
+        page.goto(server.page)
         page.wait_for_selector(".rq[data-state=live]")
-        numbers = _lone(page, _ROWS, api, scale)
-        return numbers | _under_load(page, server, api, scale)
+        return _lone(page, _ROWS, server.port, scale) | _under_load(page, server, scale)
 
 
 def _polled(scale: float) -> Numbers:
     with serving(polled) as server, browser() as page:
-        page.goto(f"http://127.0.0.1:{server.port}/")
+        page.goto(server.page)
         page.wait_for_selector("#log textarea")
         return _lone(page, "#log textarea", server.port, scale)
-
-
-@contextmanager
-def _reqscope() -> Generator[tuple[psutil.Process, int, str]]:
-    """Run `reqscope serve`, as a user would, and yield it, the port of its API and the address of its panel."""
-    options = ["--api-port", "0", "--panel-port", "0", "--log", "none"]
-    command = [sys.executable, "-m", "reqscope.service", "serve", *options]
-    with NamedTemporaryFile() as printed, subprocess.Popen(command, stderr=printed) as process:
-        try:
-            found = _addresses(Path(printed.name), process)
-            pin(0, process.pid)
-            yield psutil.Process(process.pid), int(found["API"][3]), found["Panel"][2]
-        finally:
-            end(process)
-
-
-def _addresses(printed: Path, process: "subprocess.Popen[bytes]") -> dict[str, re.Match[str]]:
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
-        found = {match[1]: match for match in _URL.finditer(printed.read_text())}
-        if len(found) == 2:
-            return found
-        time.sleep(0.1)
-    raise RuntimeError(f"reqscope serve did not start: {printed.read_text()}")
 
 
 def _lone(page: Page, selector: str, port: int, scale: float) -> Numbers:
@@ -101,21 +69,21 @@ def _lone(page: Page, selector: str, port: int, scale: float) -> Numbers:
     return _quantiles(_DRAWN, drawn) | _quantiles(_DOCUMENT, document)
 
 
-def _under_load(page: Page, server: psutil.Process, port: int, scale: float) -> Numbers:
+def _under_load(page: Page, server: Served, scale: float) -> Numbers:
     clicks, seconds = int(24 * scale), 20 * max(scale, 0.6)
     watch_clicks(page, "[data-id=detail]")
     rows = page.locator(_ROWS).bounding_box()
     assert rows is not None
     chance = random.Random(6)
     memory: list[float] = []
-    command = [sys.executable, "-m", "benchmarks.load", str(port), str(_RATE), str(seconds)]
+    command = [sys.executable, "-m", "benchmarks.load", str(server.port), str(_RATE), str(seconds)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as load:
         try:
             time.sleep(seconds / 4)  # until the ring is full
             for _ in range(clicks):
                 page.mouse.click(rows["x"] + 60, rows["y"] + _ROW * (chance.randrange(8) + 0.5))
                 time.sleep(seconds / 2 / clicks)
-                memory.append(server.memory_info().rss / 2**20)
+                memory.append(server.memory() / 2**20)
             output, _ = load.communicate(timeout=60)
         finally:
             load.kill()

@@ -1,7 +1,7 @@
 """A real browser, and scripts that note in the page when something is to be seen."""
 
 import shutil
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Final
 
@@ -65,6 +65,18 @@ _WATCH_CLICKS: Final = """
 }
 """
 
+# Notes the milliseconds between two frames, and of each task that was long.
+_WATCH_FRAMES: Final = """
+() => {
+  const gaps = window.benchmarkFrames = [], long = window.benchmarkLong = [];
+  let last = performance.now();
+  const frame = (now) => { gaps.push(now - last); last = now; requestAnimationFrame(frame); };
+  requestAnimationFrame((now) => { last = now; requestAnimationFrame(frame); });
+  new PerformanceObserver((list) => { for (const task of list.getEntries()) long.push(task.duration); })
+    .observe({ type: "longtask" });
+}
+"""
+
 
 @contextmanager
 def browser() -> Generator[Page]:
@@ -109,3 +121,32 @@ def click_delays(page: Page) -> list[float]:
     """Return the seconds that each click took to show."""
     delays: list[float] = page.evaluate("window.benchmarkClicks")
     return [delay / 1e3 for delay in delays]
+
+
+def watch_frames(page: Page) -> None:
+    """Note from now on when frames are drawn, and which tasks take long."""
+    page.evaluate(_WATCH_FRAMES)
+
+
+def frames(page: Page) -> list[float]:
+    """Return the seconds between each two frames."""
+    gaps: list[float] = page.evaluate("window.benchmarkFrames")
+    return [gap / 1e3 for gap in gaps if gap > 0]
+
+
+def long_tasks(page: Page) -> float:
+    """Return the seconds that tasks of 50 ms and more took together."""
+    durations: list[float] = page.evaluate("window.benchmarkLong")
+    return sum(durations) / 1e3
+
+
+def worked(page: Page) -> Callable[[], float]:
+    """Return a clock of the seconds of processor time that the page's main thread has used."""
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def read() -> float:
+        metrics = {each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]}
+        return float(metrics["TaskDuration"])
+
+    return read

@@ -3,17 +3,21 @@
 import gc
 import selectors
 import socket
+import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
 from .server import pin
-from .workloads import TEXT, request
+from .workloads import BATCH, TEXT, request, stamped
 
 _END: Final = b"\r\n\r\n"
 _LENGTH: Final = b"content-length: "
+_BURST: Final = 0.01
+"""Seconds between two bursts of a steady load."""
 
 
 @dataclass
@@ -77,14 +81,28 @@ def saturate(port: int, request: bytes, seconds: float, connections: int = 32) -
 
 def send_steadily(port: int, request: bytes, rate: float, seconds: float) -> int:
     """Send about `rate` requests a second, in small bursts, over one connection, and return how many that were."""
-    burst, sent = 0.01, 0
+    sent = 0
     with connect(port) as connection:
         begun = time.perf_counter()
         while (passed := time.perf_counter() - begun) < seconds:
-            while sent < min(passed + burst, seconds) * rate:
+            while sent < min(passed + _BURST, seconds) * rate:
                 exchange(connection, request)
                 sent += 1
-            time.sleep(burst)
+            time.sleep(_BURST)
+    return sent
+
+
+def send_batches(port: int, rate: float, seconds: float) -> int:
+    """Send about `rate` records a second to `POST /events`, a hundred batches a second, and return how many."""
+    sent = 0
+    with connect(port) as connection:
+        begun = time.perf_counter()
+        while (passed := time.perf_counter() - begun) < seconds:
+            if (due := min(int(passed * rate) - sent, BATCH)) > 0:  # where it fell behind, it catches up bit by bit
+                batch = stamped(time.time(), due)
+                exchange(connection, request("POST", "/events", batch, "application/x-ndjson"))
+                sent += due
+            time.sleep(_BURST)
     return sent
 
 
@@ -116,6 +134,23 @@ def _whole(data: bytes) -> bool:
     return len(data) >= head + 4 + int(data[at : data.index(b"\r", at)])
 
 
-if __name__ == "__main__":  # python -m benchmarks.load PORT RATE SECONDS
+@contextmanager
+def loading(port: int, rate: float, batches: bool = False) -> Generator[None]:
+    """Have a process of its own send that many requests, or records in batches, each second meanwhile."""
+    command = [sys.executable, "-m", "benchmarks.load", str(port), str(rate), "3600", *(["batches"] if batches else [])]
+    with subprocess.Popen(command) as process:
+        try:
+            yield
+            if process.poll() is not None:
+                raise RuntimeError("the load ended early")
+        finally:
+            process.kill()
+
+
+if __name__ == "__main__":  # python -m benchmarks.load PORT RATE SECONDS [batches]
     pin(1)
-    print(send_steadily(int(sys.argv[1]), request("POST", "/log", TEXT), float(sys.argv[2]), float(sys.argv[3])))
+    port, rate, seconds = int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
+    if sys.argv[4:] == ["batches"]:
+        print(send_batches(port, rate, seconds))
+    else:
+        print(send_steadily(port, request("POST", "/log", TEXT), rate, seconds))

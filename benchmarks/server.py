@@ -1,12 +1,16 @@
 """The process that serves one contender's application: `python -m benchmarks.server MODULE:FACTORY`."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractAsyncContextManager, contextmanager
 from importlib import import_module
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any, Final, TypeAlias
 
 import anyio
@@ -17,6 +21,8 @@ from starlette.types import ASGIApp
 Factory: TypeAlias = Callable[[], AbstractAsyncContextManager[ASGIApp]]
 """Yields the application to serve, while whatever it needs beside it runs."""
 
+_ADDRESS: Final = re.compile(r"(Panel|API)\s+(http://\S+:(\d+))")
+
 CORE_SHARE: Final = "share of a core that the server got"
 """A metric: well below 1, the machine was busy with other things, and requests/s mean less than CPU per request."""
 
@@ -25,16 +31,22 @@ class Served:
     """A running server.
 
     :ivar port: where it answers
+    :ivar page: the address of its page, if it has one
     """
 
-    def __init__(self, process: "subprocess.Popen[str]", port: int) -> None:
+    def __init__(self, process: int, port: int, page: str = "") -> None:
         self.port = port
-        self._process = psutil.Process(process.pid)
+        self.page = page or f"http://127.0.0.1:{port}"
+        self._process = psutil.Process(process)
 
     def cpu(self) -> float:
         """Return the seconds of processor time it has used."""
         times = self._process.cpu_times()
         return float(times.user + times.system)
+
+    def memory(self) -> int:
+        """Return the bytes of memory it holds now."""
+        return int(self._process.memory_info().rss)
 
 
 def pin(core: int, pid: int = 0) -> None:
@@ -55,9 +67,33 @@ def serving(factory: Factory) -> Generator[Served]:
             line = process.stdout.readline()
             if not line:
                 raise RuntimeError(f"{reference} did not start")
-            yield Served(process, int(line))
+            yield Served(process.pid, int(line))
         finally:
             end(process)
+
+
+@contextmanager
+def reqscope() -> Generator[Served]:
+    """Run `reqscope serve`, as a user would who wants no log."""
+    options = ["--api-port", "0", "--panel-port", "0", "--log", "none"]
+    command = [sys.executable, "-m", "reqscope.service", "serve", *options]
+    with NamedTemporaryFile() as printed, subprocess.Popen(command, stderr=printed) as process:
+        try:
+            found = _addresses(Path(printed.name), process)
+            pin(0, process.pid)
+            yield Served(process.pid, int(found["API"][3]), found["Panel"][2])
+        finally:
+            end(process)
+
+
+def _addresses(printed: Path, process: "subprocess.Popen[bytes]") -> dict[str, re.Match[str]]:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        found = {match[1]: match for match in _ADDRESS.finditer(printed.read_text())}
+        if len(found) == 2:
+            return found
+        time.sleep(0.1)
+    raise RuntimeError(f"reqscope serve did not start: {printed.read_text()}")
 
 
 def end(process: "subprocess.Popen[Any]") -> None:

@@ -1,5 +1,6 @@
 """What is sent and published: the same bytes and events on every run."""
 
+import re
 from collections.abc import Iterator
 from itertools import count, cycle, islice
 from typing import Final
@@ -96,6 +97,24 @@ def records() -> list[bytes]:
         )
         for n in range(BATCH)
     ]
+
+
+def stamped(first: float, amount: int) -> bytes:
+    """Return a batch of such records as NDJSON, whose paths say when they were sent: seconds and microseconds.
+
+    :param first: seconds since the epoch; each record behind the first is called a microsecond later
+    """
+    microseconds = range(start := int(first * 1e6), start + amount)
+    return b"\n".join(
+        b'{"timestamp":"2026-01-01T00:00:00.000000Z","level":"info","event":"order was paid",'
+        b'"http.request.method":"POST","url.path":"/t/%d/%06d","http.response.status_code":201,'
+        b'"client.address":"10.0.0.7","duration":0.0125}' % divmod(each, 1_000_000)
+        for each in microseconds
+    )
+
+
+STAMP: Final = re.compile(rb"/t/(\d{10})/(\d{6})")
+"""Finds those times, in whatever they are shown in."""
 
 
 def request(method: str, path: str, body: bytes = b"", content_type: str = "text/plain") -> bytes:

@@ -17,10 +17,14 @@ from .histogram import Histogram as Histogram
 from .inflight import InFlight as InFlight
 from .inflight import Running as Running
 from .jsonlog import JsonLogSink as JsonLogSink
+from .logfile import LogFile as LogFile
+from .logfile import Rotation as Rotation
 from .looplag import LoopLag as LoopLag
 from .ring import Batch as Batch
 from .ring import RingBuffer as RingBuffer
 from .ring import RingStatistics as RingStatistics
+from .rotated import Retention as Retention
+from .rotated import rotated_files as rotated_files
 from .routestats import RouteRow as RouteRow
 from .routestats import RouteStats as RouteStats
 from .sinks import Sink as Sink

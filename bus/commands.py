@@ -9,12 +9,16 @@ server, such as `Content-Length`, and `Host` where the address says it, are left
 """
 
 import re
-from typing import Final
+from collections.abc import Callable
+from typing import Final, Literal, TypeAlias
 
 from .event import Event
 from .quoting import Text, literal, printf, python, shell
 from .resend import CannotCopyError as CannotCopyError
 from .resend import Resend, percent_encoded
+from .schema import header
+
+Client: TypeAlias = Literal["curl", "httpie", "httpx"]
 
 _LONGEST_ARGUMENT: Final = 30_000
 """Linux takes 131071 bytes, and a quoted byte may take four."""
@@ -97,6 +101,20 @@ def httpx(event: Event, base_url: str) -> str:
         lines.append(f"request.method = {request.method!r}")
     lines += ["with httpx.Client() as client:", "    print(client.send(request).text)"]
     return "\n".join(lines) + "\n"
+
+
+CLIENTS: Final[dict[str, Callable[[Event, str], str]]] = {"curl": curl, "httpie": httpie, "httpx": httpx}
+
+
+def command(event: Event, client: str, base_url: str = "") -> str:
+    """Return a command that sends the request of an opened event with `client`, one of `CLIENTS`.
+
+    :param base_url: where to; without it, where the request came to
+    :raises CannotCopyError: no command would send it
+    :raises KeyError: there is no such client
+    """
+    came_to = f"{event.scheme or 'http'}://{header(event.request_headers, b'host')}"
+    return CLIENTS[client](event, base_url or came_to)
 
 
 def _command(request: Resend, start: str, words: list[str]) -> str:

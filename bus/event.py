@@ -1,7 +1,7 @@
 """The record that travels: one captured exchange, or one record that another program sent."""
 
 from itertools import chain
-from typing import Final, Literal, Protocol, Self, TypeAlias
+from typing import Final, Literal, NamedTuple, Protocol, Self, TypeAlias
 
 import msgspec
 
@@ -9,7 +9,8 @@ Headers: TypeAlias = tuple[tuple[bytes, bytes], ...]
 """Name and value pairs in wire order, duplicates kept, secrets already masked."""
 
 Kind: TypeAlias = Literal["request", "websocket", "log", "record"]
-"""How the event came in: captured around an app, posted to `/log`, or one of a batch posted to `/events`."""
+"""How the event came in: captured around an app or exported by its OpenTelemetry SDK, a log line that was posted to
+`/log` or exported, or one of a batch posted to `/events`."""
 
 OVERHEAD: Final = 640
 """Bytes that an event holds beside its headers and body: the record, its numbers and its short strings."""
@@ -52,11 +53,25 @@ class LogLine(msgspec.Struct, kw_only=True, gc=False):
     message: str
 
 
+class Glance(NamedTuple):
+    """The text of an event that a list shows, secrets masked."""
+
+    path: str
+    query: bytes
+    route: str | None
+    error: str | None
+    body: bytes
+
+
 class Sealed(Protocol):
     """What was seen of an exchange and has not been made safe to show yet."""
 
     def open(self, event: "Event") -> None:
         """Fill in the event's text, secrets masked. Never raises; a second call fills in the same."""
+        ...
+
+    def glance(self, event: "Event") -> Glance:
+        """Return what an opened event would show in a list. Never raises; what it need not look at stays sealed."""
         ...
 
 
@@ -119,13 +134,21 @@ class Event(msgspec.Struct, kw_only=True, gc=False):
     trace_id: str = ""
     """From the `traceparent` header (W3C Trace Context), 32 hexadecimal digits."""
     span_id: str = ""
-    """The caller's span, from the `traceparent` header, 16 hexadecimal digits."""
+    """The caller's span, from the `traceparent` header, 16 hexadecimal digits; of what was exported, its own span."""
+    service: str = ""
+    """Which service it is of, where the exporter named one."""
+    severity: str = ""
+    """Of an exported log line, in the words of `schema.level`; of all else, status and error say it."""
+    attributes: bytes = b""
+    """What the exporter said beside the fields of an event, as a JSON object."""
     logs: tuple[LogLine, ...] = ()
     messages_received: int = 0
     """Messages that a WebSocket's client sent."""
     messages_sent: int = 0
     close_code: int | None = None
     """Of a WebSocket that was accepted and is closed."""
+    replay_of: str = ""
+    """Id of the event whose request the monitor itself sent once more, maybe edited; empty for all others."""
     size: int = 0
     """Bytes counted against the ring's bound. A producer that knows it says so; otherwise the ring measures."""
     sealed: Sealed | None = None
@@ -139,12 +162,27 @@ class Event(msgspec.Struct, kw_only=True, gc=False):
                 self.sealed = None
         return self
 
+    def glance(self) -> Glance:
+        """Return the text that a list shows, at a fraction of what opening costs. Safe in any thread."""
+        sealed = self.sealed
+        if sealed is not None:
+            return sealed.glance(self)
+        return Glance(self.path, self.query, self.route, self.error, self.body)
+
     def measure(self) -> int:
         """Return the bytes this event holds, near enough to bound memory by."""
         headers = self.request_headers + self.response_headers
         text = len(b"".join(chain.from_iterable(headers)))
         strings = _size(self.path) + _size(self.route or "") + _size(self.error or "")
-        return OVERHEAD + PER_HEADER * len(headers) + text + len(self.body) + len(self.query) + strings
+        return (
+            OVERHEAD
+            + PER_HEADER * len(headers)
+            + text
+            + len(self.body)
+            + len(self.query)
+            + len(self.attributes)
+            + strings
+        )
 
 
 def _size(text: str) -> int:

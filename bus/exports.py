@@ -94,7 +94,7 @@ class CsvExport:
 
     def add(self, event: Event) -> bytes:
         shown: dict[str, Any] = msgspec.to_builtins(view(event, self._boot, Summary))
-        return self._line(_cell(shown.get(name, "")) for name in COLUMNS)
+        return self._line(cell(shown.get(name, "")) for name in COLUMNS)
 
     def end(self) -> bytes:
         return b""
@@ -107,9 +107,14 @@ class CsvExport:
         return line.encode()
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """Return a value for a CSV cell: text that a spreadsheet would take for a formula has a `'` in front."""
     text = str(value)
     if not isinstance(value, str):
         return text
-    shown = _INVISIBLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
-    return f"'{shown}" if _FORMULA.match(text) else shown
+    return f"'{printable(text)}" if _FORMULA.match(text) else printable(text)
+
+
+def printable(text: str) -> str:
+    """Return `text` with what a terminal would obey, and what does not show, as escapes."""
+    return _INVISIBLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

@@ -93,6 +93,7 @@ FIELDS: Final[tuple[Field, ...]] = (
     Text("query", "query:*page=2*", "query string, as it was sent", _query, Cost.OPENS, fold=False),
     Text("host", "host:api.example.com", "host that was asked for, with its port", _host, Cost.OPENS),
     Address("client", "client:10.0.0.0/8", "address of the peer, or a network of peers", attrgetter("client")),
+    Text("service", "service:shop", "service that an exporter named", attrgetter("service")),
     Text(
         "kind",
         "kind:websocket",
@@ -185,6 +186,13 @@ FIELDS: Final[tuple[Field, ...]] = (
         moment,
         "a time such as 2026-11-21T10:00:00Z",
         dash=False,
+    ),
+    Text(
+        "replay",
+        "replay:*",
+        "event that it is a replay of; * for any replay",
+        attrgetter("replay_of"),
+        fold=False,
     ),
     Number("seq", "seq:100..200", "number in the ring", attrgetter("seq"), count, "a number such as 1200"),
 )

@@ -1,7 +1,6 @@
 """The structlog sink: one line of JSON for each event."""
 
-import os
-import select
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self
@@ -10,35 +9,35 @@ import msgspec
 import structlog
 from structlog.typing import Processor
 
-from .encoding import encode, encode_lines
+from .encoding import encode_lines
+from .entries import entries
 from .event import Event
-from .schema import Entry, view
+from .lines import Lines, LineStream, PartlyWritten
+from .logfile import LogFile
 
-_STDOUT: Final = 1
+_CONTROLS: Final = re.compile(r"[\x00-\x1f]")
 
 
 class JsonLogSink:
-    """Renders events as structlog would and writes each batch as whole lines.
+    """Renders events as structlog would and writes each batch as whole lines, in one write.
 
     Without processors of the user's, lines are encoded straight from the events, a batch at a time. With
-    processors, each event goes through the chain as an event dict, which costs more; a processor that raises
-    `structlog.DropEvent` leaves the event out.
+    processors, each event goes through the chain as an event dict, which costs more. A processor that raises
+    `structlog.DropEvent` leaves the event out; one that fails loses it, which is counted. A chain may end in a
+    renderer, whose text is taken as it is, but for characters that JSON escapes and a terminal would obey.
 
     :param name: what statistics call the sink
     :param boot: the bus's, for event ids
     :param destination: where lines go; closed with the sink
     """
 
-    def __init__(self, name: str, boot: str, destination: BinaryIO, processors: Sequence[Processor] = ()) -> None:
+    def __init__(
+        self, name: str, boot: str, destination: BinaryIO | LogFile | LineStream, processors: Sequence[Processor] = ()
+    ) -> None:
         self.name = name
         self._boot = boot
-        self._destination = destination
-        # Below a buffer, if there is one: a thread that hangs in a write would hold its lock, which Python takes
-        # when it exits.
-        self._raw: Any = getattr(destination, "raw", destination)
-        self._torn = False
+        self._lines: Lines = destination if isinstance(destination, LogFile | LineStream) else LineStream(destination)
         self._processors = tuple(processors)
-        self._render = structlog.processors.JSONRenderer(serializer=_serialize)
 
     @classmethod
     def to_stdout(cls, boot: str, processors: Sequence[Processor] = ()) -> Self:
@@ -46,53 +45,66 @@ class JsonLogSink:
 
         :raises OSError: the process has none
         """
-        return cls("stdout", boot, os.fdopen(os.dup(_STDOUT), "wb", buffering=0), processors)
+        return cls("stdout", boot, LineStream.stdout(), processors)
 
     @classmethod
-    def to_file(cls, path: Path, boot: str, processors: Sequence[Processor] = ()) -> Self:
-        """Append to `path`, which is created with mode 0600.
+    def to_file(cls, file: Path | LogFile, boot: str, processors: Sequence[Processor] = ()) -> Self:
+        """Append to a file, which is created with mode 0600.
 
+        :param file: its path, or how it is kept
         :raises OSError: it cannot be opened for writing
         """
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        return cls(f"file:{path}", boot, os.fdopen(os.open(path, flags, 0o600), "ab", buffering=0), processors)
+        file = LogFile(file) if isinstance(file, Path) else file
+        return cls(f"file:{file.path}", boot, file, processors)
 
     def write(self, events: list[Event]) -> int:
-        entries = [view(event, self._boot, Entry) for event in events]
-        data = self._run_chain(entries) if self._processors else encode_lines(entries)
-        self._write_whole(data)
+        made = entries(events, self._boot)
+        if not self._processors:
+            self._lines.write(encode_lines(made))
+            return len(events)
+        rendered, failed, error = self._run_chain(made)
+        left_out = len(events) - len(rendered) - failed
+        try:
+            self._lines.write(encode_lines(rendered, lenient=True))
+        except PartlyWritten as partly:
+            raise PartlyWritten(partly.written + left_out) from partly.__cause__
+        if error is not None:
+            raise PartlyWritten(len(events) - failed) from error
         return len(events)
 
-    def close(self) -> None:
-        self._destination.close()
+    def reopen(self) -> None:
+        """Go on in the file of that name, whatever has become of the one that was written so far."""
+        if isinstance(self._lines, LogFile):
+            self._lines.reopen()
 
-    def _run_chain(self, entries: list[Entry]) -> bytes:
-        lines: list[str] = []
-        for entry in entries:
+    def close(self) -> None:
+        self._lines.close()
+
+    def _run_chain(self, made: Sequence[msgspec.Struct]) -> tuple[list[object], int, Exception | None]:
+        rendered = list[object]()
+        failed, error = 0, None
+        for entry in made:
             event_dict: Any = msgspec.to_builtins(entry)
+            level = event_dict["level"]
             try:
                 for processor in self._processors:
-                    event_dict = processor(None, entry.level, event_dict)
+                    event_dict = processor(None, level, event_dict)
+                rendered.append(_ready(event_dict))
             except structlog.DropEvent:
                 continue
-            if isinstance(event_dict, Mapping):
-                event_dict = self._render(None, entry.level, dict(event_dict))
-            lines.append(event_dict if isinstance(event_dict, str) else event_dict.decode())
-        return "".join(line + "\n" for line in lines).encode()
-
-    def _write_whole(self, data: bytes) -> None:
-        # What a failed write left behind is no line: the next one begins on a line of its own.
-        rest = memoryview(b"\n" + data if self._torn else data)
-        while rest:
-            written = self._raw.write(rest)
-            if written is None:  # somebody who shares the descriptor has made it non-blocking
-                poll = select.poll()
-                poll.register(self._raw, select.POLLOUT)
-                poll.poll()
-            else:
-                rest = rest[written:]
-                self._torn = bool(rest)
+            except Exception as raised:  # a processor is the user's
+                failed, error = failed + 1, raised
+        return rendered, failed, error
 
 
-def _serialize(value: object, **_: object) -> str:
-    return encode(value).decode()
+def _ready(result: object) -> object:
+    """Return what a chain ends with in a form that the encoder takes: a renderer's text goes out as it is."""
+    match result:
+        case str() | bytes() | bytearray():
+            text = result if isinstance(result, str) else result.decode("utf-8", "backslashreplace")
+            one_line = _CONTROLS.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+            return msgspec.Raw(one_line.encode("utf-8", "backslashreplace"))
+        case Mapping():
+            return dict(result)
+        case _:
+            raise TypeError(f"the chain ended with {type(result).__name__}, which is neither a mapping nor text")

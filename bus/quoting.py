@@ -41,6 +41,11 @@ class Secrets:
                 places.append(place)
         return [self._name(piece) if index % 2 else piece for index, piece in enumerate(literals) if piece]
 
+    def masked(self, text: Text) -> bytes:
+        """Return what `split` made `text` of: the masks stand there again."""
+        masks = {self._name(digits): b"[redacted]#" + digits for digits in self._places}
+        return b"".join(masks[piece] if isinstance(piece, str) else piece for piece in text)
+
     @property
     def names(self) -> list[str]:
         """The variables to set, in the order in which they were met."""

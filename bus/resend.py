@@ -9,7 +9,7 @@ from .quoting import Secrets, Text
 from .schema import header
 
 LONGEST_BODY: Final = 256 << 10
-"""Bytes of body in a command. Nobody pastes more, and quoting it would take the event loop's time."""
+"""Bytes of body in a command or a form. Nobody pastes more, and quoting it would take the event loop's time."""
 
 _BASE: Final = re.compile(
     r"(?P<origin>(?P<scheme>https?)://(?:[A-Za-z0-9._~-]+|\[[0-9A-Fa-f:.]+\])(?P<port>:[0-9]{1,5})?)"
@@ -54,6 +54,8 @@ class Resend:
         self.secrets = Secrets()
         self.notes: list[str] = []
         """What is not sent as it was, in sentences of letters, digits and harmless marks."""
+        self.missing = ""
+        """Why the body is None although the request had one."""
         self.method = event.method
         self.origin = base["origin"]
         self.body = self._body(event)
@@ -132,12 +134,13 @@ class Resend:
 
     def _masked(self, data: bytes) -> Text | None:
         if len(data) > LONGEST_BODY:
-            return self._missing(f"The body of {len(data)} bytes is too long for a command")
+            return self._missing(f"The body of {len(data)} bytes is too long to be sent from here")
         if _WIDE_MASK.search(data):
             return self._missing("The body holds masked secrets in UTF-16 or UTF-32")
         return self.secrets.split(data, "the body")
 
     def _missing(self, reason: str) -> Text | None:
+        self.missing = reason
         self.notes.append(f"{reason}: it is left out.")
         return None
 

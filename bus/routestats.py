@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 
 from .event import Event
 from .histogram import Histogram
+from .tracelines import is_line
 
 MAX_ROUTES: Final = 500
 """Routes told apart. Methods and ingested routes come from clients, so there has to be a bound."""
@@ -65,6 +66,8 @@ class RouteStats:
         """Count `events` now."""
         groups: dict[Key, list[Event]] = {}
         for event in events:
+            if not event.status and is_line(event):
+                continue
             key = (event.method, event.route or NO_ROUTE)
             if key in groups:
                 groups[key].append(event)

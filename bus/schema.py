@@ -5,7 +5,9 @@ Names are those of OpenTelemetry's semantic conventions for HTTP where they have
 """
 
 from base64 import b64encode
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Final, TypeVar
 
 import msgspec
@@ -13,7 +15,7 @@ import msgspec
 from .event import Body, Event, Headers, LogLine
 from .failures import FailureGroup
 
-_NAMES: Final = {
+NAMES: Final = {
     "method": "http.request.method",
     "path": "url.path",
     "query": "url.query",
@@ -27,6 +29,7 @@ _NAMES: Final = {
     "response_size": "http.response.body.size",
     "error": "error.type",
     "host": "server.address",
+    "service": "service.name",
     "exception_message": "exception.message",
     "traceback": "exception.stacktrace",
     "fingerprint": "exception.fingerprint",
@@ -40,10 +43,10 @@ _NAMES: Final = {
 }
 
 
-class Summary(msgspec.Struct, kw_only=True, omit_defaults=True, rename=_NAMES, gc=False):
+class Summary(msgspec.Struct, kw_only=True, omit_defaults=True, rename=NAMES, gc=False):
     """What lists show: everything of fixed size."""
 
-    timestamp: datetime
+    timestamp: str
     level: str
     event: str
     id: str
@@ -61,6 +64,7 @@ class Summary(msgspec.Struct, kw_only=True, omit_defaults=True, rename=_NAMES, g
     request_id: str = ""
     trace_id: str = ""
     span_id: str = ""
+    service: str = ""
     request_size: int = 0
     response_size: int = 0
     messages_received: int = 0
@@ -71,9 +75,10 @@ class Summary(msgspec.Struct, kw_only=True, omit_defaults=True, rename=_NAMES, g
     app_duration: float | None = None
     error: str | None = None
     stub: str | None = None
+    replay_of: str = ""
 
 
-class Entry(Summary, kw_only=True, omit_defaults=True, rename=_NAMES, gc=False):
+class Entry(Summary, kw_only=True, omit_defaults=True, rename=NAMES, gc=False):
     """A line of the log: the summary, what an ingested record said, and the exception if there was one."""
 
     exception_message: str | None = None
@@ -83,6 +88,8 @@ class Entry(Summary, kw_only=True, omit_defaults=True, rename=_NAMES, gc=False):
     body: str | None = None
     body_base64: str | None = None
     """Instead of `body`, where that is not text."""
+    attributes: str | None = None
+    """What an OpenTelemetry exporter said beside all this, as a JSON object."""
 
 
 class Content(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
@@ -96,16 +103,18 @@ class Content(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     withheld: str | None = None
 
 
-class Line(msgspec.Struct, kw_only=True, gc=False):
-    """A line that the application logged during the request."""
+class Line(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
+    """A line that the application logged during the request, or that was exported with the same trace."""
 
     timestamp: datetime
     level: str
     logger: str
     message: str
+    service: str = ""
+    """Of a line that was exported, which service logged it."""
 
 
-class Detail(Entry, kw_only=True, omit_defaults=True, rename=_NAMES, gc=False):
+class Detail(Entry, kw_only=True, omit_defaults=True, rename=NAMES, gc=False):
     """All that is known of one event."""
 
     request_headers: list[tuple[str, str]] = []
@@ -117,13 +126,13 @@ class Detail(Entry, kw_only=True, omit_defaults=True, rename=_NAMES, gc=False):
 
 _CLIENT_CLOSED_REQUEST: Final = 499
 
-View = TypeVar("View", Summary, Entry, Detail)
+View = TypeVar("View", bound=Summary)
 
 
 def view(event: Event, boot: str, as_type: type[View]) -> View:
     """Return what `event`, an opened one of the life `boot` of its bus, looks like from outside."""
     shown = as_type(
-        timestamp=_moment(event.time),
+        timestamp=timestamp(event.time),
         level=level(event),
         event=event.kind,
         id=f"{boot}-{event.seq}",
@@ -141,20 +150,24 @@ def view(event: Event, boot: str, as_type: type[View]) -> View:
         request_id=event.request_id,
         trace_id=event.trace_id,
         span_id=event.span_id,
+        service=event.service,
         request_size=event.request_size,
         response_size=event.response_size,
         messages_received=event.messages_received,
         messages_sent=event.messages_sent,
         close_code=event.close_code,
-        ttfb=_microseconds(event.ttfb),
-        duration=_microseconds(event.total),
-        app_duration=_microseconds(event.app),
+        ttfb=microseconds(event.ttfb),
+        duration=microseconds(event.total),
+        app_duration=microseconds(event.app),
         error=event.error,
         stub=event.stub,
+        replay_of=event.replay_of,
     )
     if isinstance(shown, Entry):
         if event.body:
             shown.body, shown.body_base64 = text_or_base64(event.body)
+        if event.attributes:
+            shown.attributes = event.attributes.decode()
         if (failure := event.failure) is not None:
             shown.exception_message, shown.traceback = failure.message, failure.traceback
             shown.fingerprint = failure.fingerprint
@@ -167,7 +180,19 @@ def view(event: Event, boot: str, as_type: type[View]) -> View:
     return shown
 
 
-class FailureView(msgspec.Struct, kw_only=True, rename=_NAMES, gc=False):
+def detail(event: Event, boot: str, exported: Sequence[Event] = ()) -> Detail:
+    """Return all that is known of an opened `event`.
+
+    :param exported: log lines of its trace that came by themselves, as `trace_lines` finds them
+    """
+    shown = view(event, boot, Detail)
+    lines = [_line(line, each.service) for each in exported for line in each.logs]
+    if lines:
+        shown.logs = sorted([*shown.logs, *lines], key=attrgetter("timestamp"))
+    return shown
+
+
+class FailureView(msgspec.Struct, kw_only=True, rename=NAMES, gc=False):
     """Exceptions of one type, from one line, on one route."""
 
     fingerprint: str
@@ -198,7 +223,12 @@ def failure_view(group: FailureGroup, boot: str) -> FailureView:
 
 
 def level(event: Event) -> str:
-    """Return `error` for what failed here, `warning` for what the client did wrong, `info` for the rest."""
+    """Return `error` for what failed here, `warning` for what the client did wrong, `info` for the rest.
+
+    A log line that was exported has the level it was logged with.
+    """
+    if event.severity:
+        return event.severity
     if event.status >= 500 or (event.error and event.status != _CLIENT_CLOSED_REQUEST):
         return "error"
     return "warning" if event.status >= 400 else "info"
@@ -233,13 +263,21 @@ def _content(body: Body | None) -> Content | None:
     return Content(captured=body.captured, text=text, base64=base64)
 
 
-def _line(line: LogLine) -> Line:
-    return Line(timestamp=_moment(line.time), level=line.level, logger=line.logger, message=line.message)
+def _line(line: LogLine, service: str = "") -> Line:
+    moment = _moment(line.time)
+    return Line(timestamp=moment, level=line.level, logger=line.logger, message=line.message, service=service)
+
+
+def timestamp(nanoseconds: int) -> str:
+    """Return a moment as ISO 8601 in UTC, always with six digits of a second, so that lines line up and sort."""
+    seconds, rest = divmod(nanoseconds, 10**9)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest // 1000:06}Z"
+
+
+def microseconds(seconds: float | None) -> float | None:
+    """Return a duration rounded to the microsecond."""
+    return None if seconds is None else (seconds * 1e6 + 0.5) // 1 / 1e6
 
 
 def _moment(nanoseconds: int) -> datetime:
     return datetime.fromtimestamp(nanoseconds / 1e9, UTC)
-
-
-def _microseconds(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds, 6)

@@ -1,25 +1,20 @@
 """Where events go to be kept: a sink, and the runner that feeds it."""
 
-import logging
-import select
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 import anyio
 
 from .event import Event
 from .eventbus import EventBus
+from .lines import PartlyWritten
 from .subscription import Subscription, SubscriptionStatistics
+from .throttle import Warnings
 from .worker import Worker
 
 WhenFull: TypeAlias = Literal["drop", "block"]
 
-# Not structlog: its default prints to standard output, which may be the very sink that fails, and raises.
-logger = logging.getLogger(__name__)
-
 _LINGER = 0.05
-_WARN_EVERY = 10.0
-_STDERR = 2
 
 
 class Sink(Protocol):
@@ -31,11 +26,19 @@ class Sink(Protocol):
     def write(self, events: list[Event]) -> int:
         """Write a batch, in order, and return how many of them were written.
 
-        :raises OSError: none was, or it is not known how many
+        :raises PartlyWritten: so many were, and what kept the others from it is the cause
+        :raises Exception: none was, or it is not known how many
         """
         ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Reopens(Protocol):
+    """A sink that can begin anew with whatever is at its destination now."""
+
+    def reopen(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ class SinkRunner:
         self._written = 0
         self._lost = 0
         self._failing = False
-        self._warned_at = float("-inf")
+        self._warnings = Warnings(f"log sink {sink.name}")
         self._changed = anyio.Event()
         self._ended = False
 
@@ -97,13 +100,17 @@ class SinkRunner:
                 self._notify()
         finally:
             if unwritten := self._held:
-                self._say(f"could not write {unwritten} events before the end")
+                self._warnings.say(f"could not write {unwritten} events before the end")
                 self._lost += unwritten
                 self._writing = 0
                 self._hold.clear()
             closing = self._worker.post(self._close)
             self._worker.stop()
         await closing.outcome()
+
+    def reopen(self) -> None:
+        """Have the sink open its destination again once it has written what it is writing. Returns at once."""
+        self._worker.post(self._reopen)
 
     @property
     def _held(self) -> int:
@@ -122,7 +129,7 @@ class SinkRunner:
             self._notify()
             if dropped := len(batch.events) - len(taken):
                 self._lost += dropped
-                self._warn("does not keep up, so events are dropped")
+                self._warnings.warn("does not keep up, so events are dropped")
 
     async def _write_all(self) -> None:
         while self._hold or not self._ended:
@@ -142,15 +149,17 @@ class SinkRunner:
         written, problem = 0, None
         try:
             written = await self._worker.call(self._write, batch)
+        except PartlyWritten as partly:
+            written, problem = partly.written, f"cannot write: {_in_words(partly.__cause__ or partly)}"
         except Exception as error:  # a sink may be the user's; whatever it raises stays here
-            problem = f"cannot write: {type(error).__name__}: {error}"
+            problem = f"cannot write: {_in_words(error)}"
         self._failing = problem is not None
         self._written += written
         self._lost += len(batch) - written
         self._writing = 0
         self._notify()
         if problem is not None:
-            self._warn(problem)
+            self._warnings.warn(problem)
 
     def _write(self, batch: list[Event]) -> int:
         for event in batch:  # in the sink's thread, not in the application's
@@ -161,23 +170,18 @@ class SinkRunner:
         try:
             self._sink.close()
         except Exception as error:
-            self._say(f"cannot be closed: {type(error).__name__}: {error}")
+            self._warnings.say(f"cannot be closed: {_in_words(error)}")
+
+    def _reopen(self) -> None:
+        try:
+            if isinstance(self._sink, Reopens):
+                self._sink.reopen()
+        except Exception as error:
+            self._warnings.say(f"cannot be opened again: {_in_words(error)}")
 
     def _notify(self) -> None:
         changed, self._changed = self._changed, anyio.Event()
         changed.set()
-
-    def _warn(self, problem: str) -> None:
-        now = anyio.current_time()
-        if now - self._warned_at >= _WARN_EVERY:
-            self._warned_at = now
-            self._say(problem)
-
-    def _say(self, problem: str) -> None:
-        # Whoever reads our standard error may be as stuck as the sink is: often they are the same. Then the numbers
-        # must speak for themselves, because a log call that hangs would hold up the event loop, or Python's exit.
-        if _takes_text(_STDERR):
-            logger.warning("log sink %s %s", self._sink.name, problem)
 
     def statistics(self) -> SinkStatistics:
         return SinkStatistics(
@@ -190,8 +194,5 @@ class SinkRunner:
         )
 
 
-def _takes_text(descriptor: int) -> bool:
-    """Whether a write of a line would not have to wait, as far as that can be known."""
-    poll = select.poll()
-    poll.register(descriptor, select.POLLOUT)
-    return bool(poll.poll(0))
+def _in_words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,10 +1,11 @@
-"""Numbers over every event, whatever the ring still holds."""
+"""Numbers over every event but exported log lines, whatever the ring still holds."""
 
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Final
 
 import anyio
@@ -14,6 +15,7 @@ from .eventbus import EventBus
 from .histogram import Histogram
 from .requestdurations import DurationSeries, RequestDurations
 from .routestats import RouteRow, RouteStats
+from .tracelines import is_line
 
 WINDOW: Final = 300
 """Seconds of history kept, one bucket each."""
@@ -95,8 +97,7 @@ class Stats:
 
     def snapshot(self, after: int = 0) -> Snapshot:
         """Return the totals as of this moment, and the seconds later than `after` (seconds since the epoch)."""
-        self._catch_up()
-        self._forget_old()
+        seconds = self.seconds(after)
         total = _Bucket(0)
         total.merge(self._total)
         for second in self._seconds:
@@ -106,8 +107,15 @@ class Stats:
             missed=self._subscription.statistics().missed,
             classes=dict(zip(CLASSES, total.classes, strict=True)),
             latency=_latency(total.durations),
-            seconds=tuple(second.freeze() for second in self._seconds if second.time > after),
+            seconds=seconds,
         )
+
+    def seconds(self, after: int = 0) -> tuple[Second, ...]:
+        """Return the seconds later than `after` alone: the totals, which take milliseconds, are not summed up."""
+        self._catch_up()
+        self._forget_old()
+        latest = takewhile(lambda second: second.time > after, reversed(self._seconds))
+        return tuple(second.freeze() for second in latest)[::-1]
 
     def by_route(self, window: int | None = None) -> list[RouteRow]:
         """Return the numbers of each route, as of this moment. See `RouteStats.rows`."""
@@ -139,16 +147,20 @@ class Stats:
 
 
 class _Bucket:
-    __slots__ = ("classes", "durations", "time")
+    __slots__ = ("_frozen", "classes", "durations", "time")
 
     def __init__(self, second: int) -> None:
         self.time = second
         self.classes = [0] * len(CLASSES)
         self.durations = Histogram()
+        self._frozen: Second | None = None
 
     def add(self, events: Iterable[Event]) -> None:
+        self._frozen = None
         classes, timed = self.classes, list[float]()
         for event in events:
+            if not event.status and is_line(event):
+                continue
             classes[_CLASS_OF.get(event.status // 100, _OTHER)] += 1
             if event.total is not None and event.kind != "websocket":  # that was open for so long, and nobody waited
                 timed.append(event.total)
@@ -159,7 +171,9 @@ class _Bucket:
         self.durations.merge(other.durations)
 
     def freeze(self) -> Second:
-        return Second(self.time, tuple(self.classes), _latency(self.durations))
+        if self._frozen is None:  # a second that is over is frozen once, for however many are to see it
+            self._frozen = Second(self.time, tuple(self.classes), _latency(self.durations))
+        return self._frozen
 
 
 def _latency(durations: Histogram) -> Latency:

@@ -1,40 +1,65 @@
 """The control plane: one FastAPI app that holds the query API and the panel. The composition root."""
 
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import asdict
 from functools import partial
+from typing import Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
+from .body_limit import BodyLimit
 from .export import export_router
+from .history import History, history_router
+from .hosts import HostGate, Hosts
+from .identity import Everybody, Gate, Policy, SignIn, Tokens
+from .identity.refusals import access_router
 from .metrics import metrics_router
 from .mock.api import mock_router, overview
 from .mock.store import StubStore
 from .mock.watch import watch
+from .openapi import describe
+from .origins import OriginGate, Origins
 from .pipeline import Pipeline
 from .problems import PROBLEM, problem
 from .query import Statistics, query_router
+from .replay import Replay
+from .replay_api import replay_router
+from .security_headers import SecurityHeaders
 from .stream import Streams, stream_router
 from .system import system
 
-LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+MAX_BODY: Final = 4 << 20
+"""Bytes of a request to the panel, as many as a request may be edited to have before it is sent again."""
 
 
 class ControlPlane:
     """The admin app, and the panel in it.
 
     :param capture: the statistics of what produces events here
-    :param hosts: names it may be called by; without, any. A page elsewhere that had its own name point to
-        this machine could read everything otherwise.
+    :param hosts: names it may be called by; without, any
+    :param policy: who gets in; without, everybody
+    :param replay: the way back into the application, if there is one
     :param stubs: what answers, where a service is mocked
+    :param example: a command that sends a request, shown for as long as there is none
+    :raises MissingDuckDB: the settings ask for history, and it is not installed
     """
 
     def __init__(
-        self, pipeline: Pipeline, capture: Statistics, hosts: tuple[str, ...] = (), stubs: StubStore | None = None
+        self,
+        pipeline: Pipeline,
+        capture: Statistics,
+        hosts: Hosts | None = None,
+        policy: Policy | None = None,
+        replay: Replay | None = None,
+        *,
+        stubs: StubStore | None = None,
+        example: str = "",
     ) -> None:
         from reqscope.ui import Health, Panel  # here, and only here, do the planes and the panel meet
 
@@ -45,6 +70,7 @@ class ControlPlane:
         self._pipeline = pipeline
         self._stubs = stubs
         self._streams = Streams(pipeline.bus)
+        self._history = History(pipeline.settings.log_file) if pipeline.settings.history else None
         self.panel = Panel(
             pipeline.bus,
             pipeline.stats,
@@ -53,24 +79,49 @@ class ControlPlane:
             health,
             lambda: system(pipeline, capture()),
             None if stubs is None else partial(overview, stubs),
+            replay=replay is not None and bool(replay.rules),
+            example=example,
         )
-        self.app = FastAPI(title="Reqscope", docs_url=None, redoc_url=None)
+        gates = [
+            Middleware(SecurityHeaders),
+            Middleware(HostGate, hosts or Hosts()),
+            Middleware(OriginGate, Origins(pipeline.settings.allowed_hosts)),
+            Middleware(CORSMiddleware, allow_origins=()),  # none; and where it is, Gradio's own stays out
+            Middleware(BodyLimit, MAX_BODY),
+        ]
+        self.app = FastAPI(title="Reqscope", docs_url=None, redoc_url=None, middleware=gates)
         self.app.include_router(export_router(pipeline.bus))  # before the query API, which answers the rest
+        self.app.include_router(replay_router(replay))  # the same
         self.app.include_router(stream_router(self._streams))  # the same
+        self.app.include_router(history_router(self._history))
         self.app.include_router(metrics_router(pipeline, capture, self._streams, lambda: self.panel.viewers))
         if stubs is not None:
             self.app.include_router(mock_router(stubs, pipeline.bus))
         self.app.include_router(query_router(pipeline, self._more(capture)))
         answer_with_problems(self.app)
-        if hosts:
-            self.app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
+        self._guard(policy or Everybody())
+        describe(self.app)
         self.panel.mount(self.app)
 
-    def running(self) -> AbstractAsyncContextManager[None]:
-        """Run the pipeline's readers, the panel among them, for as long as the block lasts."""
+    def _guard(self, policy: Policy) -> None:
+        """Let nobody in but whom `policy` knows, and programs with a token."""
+        self.app.include_router(access_router())
+        if (router := policy.router()) is not None:
+            self.app.include_router(router)
+        if isinstance(policy, SignIn):
+            policy.sessions.on_end = self.panel.look_again
+        tokens = Tokens(self._pipeline.settings.tokens_file)
+        # The innermost: what looks at names, origins and headers stands outside, and sees its answers, too.
+        self.app.user_middleware.append(Middleware(Gate, policy=policy, tokens=tokens))
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        """Run the pipeline's readers, the panel among them, and the history, for as long as the block lasts."""
         self._streams.open()
         beside = [] if self._stubs is None else [partial(watch, self._stubs)]
-        return self._pipeline.running(self.panel.run, beside=beside)
+        history = self._history.running() if self._history else nullcontext()
+        async with self._pipeline.running(self.panel.run, beside=beside), history:
+            yield
 
     def close(self) -> None:
         """Say goodbye to open pages and streams, so that a server that goes down need not wait for them."""
@@ -82,6 +133,7 @@ class ControlPlane:
             "capture": capture(),
             "viewers": self.panel.viewers,
             "streams": asdict(self._streams.statistics()),
+            "history": self._history.statistics() if self._history else None,
         }
 
 

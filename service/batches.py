@@ -22,6 +22,9 @@ _MAX_EXPLAINED: Final = 1 << 20
 _MAX_PIECES: Final = 1 << 19
 """Lines or elements that a body is cut into, whatever is in them: as objects, 30 MiB."""
 
+_STRETCH: Final = 1 << 16
+"""Brackets looked at in one call, during which no other thread runs."""
+
 _STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?$)', re.DOTALL)
 _STEPS: Final = {b: 1 if b in b"[{" else -1 for b in b"[]{}"}
 _NO_BRACKETS: Final = bytes(b for b in range(256) if b not in _STEPS)
@@ -198,7 +201,14 @@ def _is_deep(piece: bytes) -> bool:
     if piece.count(b"{") + piece.count(b"[") <= MAX_DEPTH:
         return False
     brackets = _STRING.sub(b"", piece).translate(None, _NO_BRACKETS)
-    return any(map(MAX_DEPTH.__lt__, accumulate(map(_STEPS.__getitem__, brackets))))
+    depth = 0
+    for start in range(0, len(brackets), _STRETCH):
+        steps = map(_STEPS.__getitem__, brackets[start : start + _STRETCH])
+        depths = list(accumulate(steps, initial=depth))
+        if max(depths) > MAX_DEPTH:
+            return True
+        depth = depths[-1]
+    return False
 
 
 def _count(body: bytes, byte: bytes) -> int:

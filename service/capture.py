@@ -16,6 +16,7 @@ from .exchange import Exchange, current
 from .faults import Faults
 from .heads import pack
 from .redaction import Redaction
+from .replay_marks import Marks
 from .routes import below_root
 from .sampling import Sampling
 from .sealed import Gate
@@ -66,6 +67,7 @@ class CaptureMiddleware:
     :param sampling: what to keep; without it, everything
     :param correlate: bind `request_id`, `trace_id` and `span_id` to structlog's context variables
     :param echo: answer with the request's id in an `X-Request-ID` header
+    :param marks: of requests that the monitor sends itself, which are always kept, with the bodies that there are
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class CaptureMiddleware:
         sampling: Sampling | None = None,
         correlate: bool = True,
         echo: bool = False,
+        marks: Marks | None = None,
     ) -> None:
         self.app = app
         self.bus = bus
@@ -91,6 +94,7 @@ class CaptureMiddleware:
         self.sampling = sampling
         self.correlate = correlate or echo
         self.echo = echo
+        self._marks = Marks() if marks is None else marks  # without any it is falsy
         self._ignored_prefixes = tuple(prefix.rstrip("/") for prefix in ignore)
         self._ignored = 0
         self._skipped = 0
@@ -141,6 +145,8 @@ class CaptureMiddleware:
                     exchange.request_body, exchange.response_body = Chunks(self._body_cap), Chunks(self._body_cap)
                 if self.correlate:
                     exchange.request_id, exchange.bound = correlation.begin(headers, afresh=latest is not outer)
+                if self._marks:
+                    exchange.mark = self._marks.take(headers)
                 exchange.token = current.set(exchange)
                 self.bus.in_flight.add(exchange)
                 return exchange

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import msgspec
 import typer
-from pydantic import ValidationError
+from pydantic import ByteSize, ValidationError
 from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from .identity.commands import tokens_app, users_app
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -28,6 +29,17 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
+app.add_typer(users_app, name="user")
+app.add_typer(tokens_app, name="token")
+
+QUERY_EXAMPLES = """
+Examples:
+
+`reqscope query 'SELECT "http.route", count(*), quantile_cont(duration, 0.95) p95 FROM requests
+WHERE timestamp > now() - INTERVAL 1 HOUR GROUP BY ALL ORDER BY p95 DESC'`
+
+`reqscope query --csv 'FROM requests WHERE "http.response.status_code" >= 500' > errors.csv`
+"""
 out = Console()
 err = Console(stderr=True, highlight=False)
 
@@ -40,6 +52,10 @@ Log = Annotated[str | None, typer.Option(metavar="stdout|file|both|none", help="
 LogFile = Annotated[
     Path | None, typer.Option(help="The file that log lines are appended to.  [default: reqscope.jsonl]")
 ]
+AccessLog = Annotated[
+    bool | None,
+    typer.Option("--access-log", help="Print a line for each request on standard output, whatever --log says."),
+]
 Capacity = Annotated[int | None, typer.Option(help="Events that the ring keeps.  [default: 10000]")]
 BodiesKept = Annotated[
     str | None,
@@ -48,9 +64,25 @@ BodiesKept = Annotated[
 StubsAt = Annotated[
     Path | None, typer.Option("--stubs", help="A file or folder of stubs that answer every other path.")
 ]
+Replayed = Annotated[
+    str | None,
+    typer.Option(
+        "--replay",
+        metavar="RULES",
+        help="What may be sent to the application again from the panel: methods, paths for methods that are safe, or "
+        "both, such as 'GET,/items/*,POST /orders'.  [default: nothing]",
+    ),
+]
 Insecure = Annotated[
     bool | None,
-    typer.Option("--insecure", help="Listen where others can reach it, although the panel asks nobody who they are."),
+    typer.Option("--insecure", help="Listen where others can reach it, although nobody is asked who they are."),
+]
+SignIn = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|on|off",
+        help="Whether people sign in to the panel. On its own where others can reach it, or users are configured.",
+    ),
 ]
 
 
@@ -62,16 +94,20 @@ def serve(
     port_auto: PortAuto = None,
     log: Log = None,
     log_file: LogFile = None,
+    access_log: AccessLog = None,
     capacity: Capacity = None,
     bodies: BodiesKept = None,
+    sign_in: SignIn = None,
     insecure: Insecure = None,
     stubs: StubsAt = None,
 ) -> None:
     """Collect requests and records: `POST /log`, `POST /events`, and a panel that shows them."""
-    settings = _settings(locals())
+    settings = _guarded(_settings(locals()), ingest=True)
+    if settings.replay:
+        err.print("REQSCOPE_REPLAY has no effect here: a collector has no application to send requests to.")
     from .collector import fallback_app
 
-    _launch(settings, fallback_app, ingest=True, mock=settings.stubs is not None)
+    _launch(settings, fallback_app, ingest=True, replays=False, mock=settings.stubs is not None)
 
 
 @app.command(
@@ -94,8 +130,10 @@ def mock(
     port_auto: PortAuto = None,
     log: Log = None,
     log_file: LogFile = None,
+    access_log: AccessLog = None,
     capacity: Capacity = None,
     bodies: BodiesKept = None,
+    sign_in: SignIn = None,
     insecure: Insecure = None,
     record: Annotated[
         str | None,
@@ -112,7 +150,7 @@ def mock(
 
         sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(json_schema()), indent=2) + b"\n")
         return
-    settings = _settings(options)
+    settings = _guarded(_settings(options), ingest=True)
     if settings.stubs is None:
         _fail("which stubs? Name a file or a folder: reqscope mock stubs.yaml", status=2)
     if check:
@@ -124,10 +162,12 @@ def mock(
     )
     from .collector import fallback_app
 
-    _launch(settings, fallback_app, ingest=True, mock=True, record=record)
+    _launch(settings, fallback_app, ingest=True, replays=False, mock=True, record=record)
 
 
-@app.command(epilog="Example: `reqscope run shop.main:app --app-dir src`")
+@app.command(
+    epilog="Examples: `reqscope run shop.main:app --app-dir src`, `reqscope run shop:app --replay 'GET,POST /orders'`"
+)
 def run(
     target: Annotated[str, typer.Argument(metavar="MODULE:APP", help="The ASGI application, as for uvicorn.")],
     host: Host = None,
@@ -136,8 +176,11 @@ def run(
     port_auto: PortAuto = None,
     log: Log = None,
     log_file: LogFile = None,
+    access_log: AccessLog = None,
     capacity: Capacity = None,
     bodies: BodiesKept = None,
+    replay: Replayed = None,
+    sign_in: SignIn = None,
     insecure: Insecure = None,
     factory: Annotated[bool, typer.Option("--factory", help="APP is a function that returns the application.")] = False,
     app_dir: Annotated[Path, typer.Option(help="Where to look for MODULE.")] = Path(),
@@ -145,7 +188,7 @@ def run(
 ) -> None:
     """Run an ASGI application, unchanged, and show the requests it gets."""
     options = {name: value for name, value in locals().items() if name in Settings.model_fields}
-    settings = _settings(options)
+    settings = _guarded(_settings(options), ingest=False)
     if reload:
         _supervise(app_dir)
     _launch(settings, lambda: _load(target, factory=factory, app_dir=app_dir), ingest=False)
@@ -159,13 +202,19 @@ def demo(
     port_auto: PortAuto = None,
     log: Log = None,
     log_file: LogFile = None,
+    access_log: AccessLog = None,
     capacity: Capacity = None,
     bodies: BodiesKept = None,
+    replay: Replayed = None,
+    sign_in: SignIn = None,
     insecure: Insecure = None,
 ) -> None:
-    """Like `serve`, with a small shop and its customers. Keeps bodies, and logs nothing, unless told."""
-    settings = _settings(locals())
-    quiet = {"log": "none", "bodies": "all"}
+    """Like `serve`, with a small shop and its customers.
+
+    Keeps bodies, lets requests to the shop be replayed, and logs nothing, unless told.
+    """
+    settings = _guarded(_settings(locals()), ingest=True)
+    quiet = {"log": "none", "bodies": "all", "replay": ("*", "POST /orders")}
     settings = settings.model_copy(
         update={name: value for name, value in quiet.items() if name not in settings.model_fields_set}
     )
@@ -233,7 +282,7 @@ def config() -> None:
         table.add_column(heading, overflow="fold")
     for name, field in Settings.model_fields.items():
         value = getattr(settings, name)
-        table.add_row(name, _shown(value), _origin(name), field.description)
+        table.add_row(name, escape(_shown(value)), _origin(name), escape(field.description or ""))
     out.print(table)
 
 
@@ -266,6 +315,29 @@ def redact(
     out.print(table if redacted.losses else "Nothing would be masked.")
 
 
+@app.command(epilog=QUERY_EXAMPLES)
+def query(
+    sql: Annotated[str, typer.Argument(metavar="SQL|-", help="One SELECT from the table `requests`; - reads it.")],
+    log_file: LogFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object for each row.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Rows to print, at most.")] = 1_000,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds that it may take.")] = 60,
+) -> None:
+    """Ask SQL of the log file and of those rotated from it, which become Parquet first. Needs reqscope\\[history].
+
+    Columns are the fields of a log line; names with a dot need double quotes. `DESCRIBE requests` lists them.
+    """
+    if as_json and as_csv:
+        _fail("--json and --csv: choose one", status=2)
+    from .history_ask import ask
+
+    given = {} if log_file is None else {"log_file": log_file}
+    kind = "json" if as_json else "csv" if as_csv else "table"
+    question = sys.stdin.read() if sql == "-" else sql
+    sys.exit(ask(_settings(given).log_file, question, kind, limit, timeout, out, err))
+
+
 def main() -> None:
     """Entry point of the `reqscope` command."""
     app()
@@ -279,11 +351,29 @@ def _settings(given: dict[str, Any]) -> Settings:
             "\n".join(_explain(str(each["loc"][0]), given, each["msg"], each["input"]) for each in error.errors()),
             status=2,
         )
-    if not settings.is_loopback and not settings.insecure:
+    return settings
+
+
+def _guarded(settings: Settings, *, ingest: bool) -> Settings:
+    """Refuse to listen where others can reach what asks nobody who they are."""
+    from .admission import missing_credentials
+    from .identity import PrivateFileError
+
+    try:
+        steps = missing_credentials(settings, ingest=ingest)
+    except PrivateFileError as error:
+        _fail(str(error))
+    if steps:
         _fail(
-            f"refusing to listen on {settings.host}: the panel shows every request and asks nobody who they are.\n"
-            "Keep --host 127.0.0.1 and reach it through an SSH tunnel, mount the panel in an application of your own\n"
-            "that has a sign-in, or pass --insecure if everyone who can reach this address may see and send everything."
+            f"refusing to listen on {settings.host}, where others could see every request, without this first:\n"
+            + "".join(f"  {step}\n" for step in steps)
+            + "Or keep --host 127.0.0.1 and reach it through an SSH tunnel, or mount the panel in an application of\n"
+            "your own; or pass --insecure if everyone who can reach this address may see and send everything."
+        )
+    if not settings.is_loopback and settings.insecure:
+        err.print(
+            f"[bold yellow]warning:[/] --insecure: whoever can reach {escape(settings.host)} may be asked for nothing.",
+            soft_wrap=True,
         )
     return settings
 
@@ -293,12 +383,21 @@ def _launch(
     make_app: Callable[[], Any],
     *,
     ingest: bool,
+    replays: bool = True,
     background: Callable[[str], Callable[[], Coroutine[object, object, None]]] | None = None,
     mock: bool = False,
     record: str | None = None,
 ) -> NoReturn:
+    from .history_sql import MissingDuckDB, require_duckdb
     from .ports import PortError, listen
 
+    if settings.history:
+        try:
+            require_duckdb()
+        except MissingDuckDB as error:
+            _fail(str(error))
+        if settings.log not in ("file", "both"):
+            _fail(f"history reads the log file, and log lines go to {settings.log}: use --log file or both")
     stubs, recorder = _stubs(settings, record) if mock else (None, None)
     try:
         api = listen(settings.host, settings.api_port, "--api-port", auto=settings.port_auto)
@@ -307,8 +406,12 @@ def _launch(
         _fail(str(error))
     application = make_app()
     err.print("Reqscope is starting …", style="dim")
+    from .identity import PrivateFileError
+    from .logs import LogSettingsError
     from .standalone import standalone  # takes seconds: it imports Gradio
 
+    if settings.log_processors:
+        sys.path.insert(0, os.getcwd())
     try:
         launcher = standalone(
             settings,
@@ -316,11 +419,17 @@ def _launch(
             api,
             panel,
             ingest=ingest,
+            replays=replays,
             announce=_announcer(ingest, None if stubs is None else len(stubs.index.stubs)),
             background=background,
+            announce_link=_announce_link,
             stubs=stubs,
             recorder=recorder,
         )
+    except PrivateFileError as error:
+        _fail(str(error))
+    except LogSettingsError as error:
+        _fail(str(error), status=2)
     except OSError as error:
         _fail(f"cannot write to the log file {settings.log_file}: {error.strerror}; name another with --log-file")
     sys.exit(launcher.run())
@@ -361,14 +470,22 @@ def _check_stubs(path: Path) -> None:
 
 def _announcer(ingest: bool, stubs: int | None = None) -> Callable[[str, str], None]:
     def announce(api: str, panel: str) -> None:
-        command = f"curl -X POST --data hello {api}/log" if ingest else f"curl {api}/"
+        from .standalone import example
+
         if stubs is not None:
-            err.print(f"  [bold]{'Stubs':<8}[/]{stubs}, listed at {escape(panel)}/?view=mock", soft_wrap=True)
-        for name, value in (("Panel", panel), ("API", api), ("Try", command)):
+            err.print(f"  [bold]{'Stubs':<8}[/]{stubs}, listed on the panel's page Mock", soft_wrap=True)
+        for name, value in (("Panel", panel), ("API", api), ("Try", example(api, ingest=ingest))):
             err.print(f"  [bold]{name:<8}[/]{escape(value)}", soft_wrap=True)
+        if "/sign-in?link=" in panel:
+            err.print("  The panel's link lets in one browser, once.", style="dim")
         err.print("  Ctrl-C stops both.", style="dim")
 
     return announce
+
+
+def _announce_link(address: str) -> None:
+    err.print("  Somebody has signed in with the link. The next one:", style="dim")
+    err.print(f"  [bold]{'Panel':<8}[/]{escape(address)}", soft_wrap=True)
 
 
 def _load(target: str, *, factory: bool, app_dir: Path) -> Any:
@@ -410,6 +527,8 @@ def _shown(value: object) -> str:
     match value:
         case None | "":
             return ""
+        case ByteSize():
+            return value.human_readable(decimal=True) if value else "0"
         case tuple():
             return ", ".join(map(str, value)) or "(none)"
         case dict():

@@ -20,6 +20,7 @@ from . import correlation
 from .bodies import Chunks
 from .failures import keep
 from .heads import pack
+from .replay_marks import Mark
 from .routes import route_template
 from .sealed import RawLine, SealedEnding, SealedExchange, weigh_lines
 
@@ -73,6 +74,7 @@ class Exchange(msgspec.Struct, eq=False):
     """The name of the stub that answers, where a mock does."""
     fault: str = ""
     """How a mock breaks the connection, on purpose."""
+    mark: Mark | None = None
 
     async def receive(self) -> Message:
         message = await self.server_receive()
@@ -131,6 +133,8 @@ class Exchange(msgspec.Struct, eq=False):
             event.app = perf_counter() - self.clock
             if error is not None or self.lines is not None:
                 self.amend(event, error)
+            if self.mark is not None:
+                self.mark.ended.set()
         except Exception as fault:
             self.capture.faults.record("end", fault)
             self.undo()
@@ -184,7 +188,9 @@ class Exchange(msgspec.Struct, eq=False):
             self.disconnected = True
         if error is not None or self.disconnected or not event.status:
             self.blame(event, error)
-        if capture.sampling is None or capture.sampling.keeps(event):
+        if self.mark is not None:
+            event.replay_of, self.mark.event = self.mark.original, event
+        if capture.sampling is None or self.mark is not None or capture.sampling.keeps(event):
             self.seal(event)
             capture.bus.publish(event)
         else:
@@ -209,7 +215,8 @@ class Exchange(msgspec.Struct, eq=False):
         path, query = scope["path"], scope.get("query_string", b"")
         sealed = SealedExchange(capture.gate, path, query, self.head, self.response_head, self.request_id)
         size = self.weight + len(path) + len(query)
-        if self.request_body is not None and (capture.bodies == "all" or event.status >= 400 or event.error):
+        kept = capture.bodies == "all" or event.status >= 400 or event.error or self.mark is not None
+        if self.request_body is not None and kept:
             sealed.request_body, sealed.response_body = self.request_body, self.response_body
             size += sum(len(body) for body in (self.request_body, self.response_body) if body is not None)
         if self.lines is not None:

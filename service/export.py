@@ -11,19 +11,16 @@ from fastapi import APIRouter, HTTPException, Query
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from reqscope.bus import Event, EventBus, Filter
-from reqscope.bus.commands import CannotCopyError, curl, httpie, httpx
+from reqscope.bus.commands import CannotCopyError, Client, command
 from reqscope.bus.export_har import HarExport
 from reqscope.bus.exports import CsvExport, Export, NdjsonExport
 from reqscope.bus.filter_syntax import MAX_LENGTH
-from reqscope.bus.schema import header
 
 from .query import read_filter
 
 Format: TypeAlias = Literal["ndjson", "csv", "har"]
-Client: TypeAlias = Literal["curl", "httpie", "httpx"]
 
 _FORMATS: Final[dict[Format, Callable[[str], Export]]] = {"ndjson": NdjsonExport, "csv": CsvExport, "har": HarExport}
-_CLIENTS: Final[dict[Client, Callable[[Event, str], str]]] = {"curl": curl, "httpie": httpie, "httpx": httpx}
 
 _TURN: Final = 0.005
 """Seconds of opening and writing events before the event loop gets a turn."""
@@ -61,9 +58,8 @@ def export_router(bus: EventBus) -> APIRouter:
         event = bus.find(event_id)
         if event is None:
             raise HTTPException(404, f"event {event_id} is not, or no longer, in the ring")
-        host = header(event.request_headers, b"host")
         try:
-            text = _CLIENTS[client](event, base_url or f"{event.scheme}://{host}")
+            text = command(event, client, base_url)
         except CannotCopyError as error:
             raise HTTPException(409, str(error)) from None
         return PlainTextResponse(text, headers=_PRIVATE)

@@ -1,8 +1,8 @@
-"""The data plane: `POST /log` and `POST /events`, as plain ASGI in front of an ordinary application."""
+"""The data plane: `POST /log`, `POST /events` and OTLP, as plain ASGI in front of an ordinary application."""
 
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -16,18 +16,26 @@ from reqscope.bus import Event, EventBus
 from reqscope.bus.encoding import encode
 from reqscope.bus.event import OVERHEAD
 
-from .batches import BatchError, read_batch
+from .batches import Batch, BatchError, read_batch
 from .exchange import DISCONNECTED
 from .faults import Faults
 from .heads import pack
+from .hosts import Hosts
+from .origins import Origins
+from .otlp import SIGNALS, NotOtlp, OtlpCounts, Receiver
+from .otlp_answers import JSON, PROTOBUF, refused
 from .problems import PROBLEM, problem, respond
 from .redaction import Redaction
 from .routes import below_root
 from .sealed import Gate, SealedExchange, SealedRecord
 
+ROUTES: Final = ("/log", "/events", *SIGNALS)
 MAX_BODY: Final = 1 << 20
 MAX_BATCH: Final = 8 << 20
+_FOREIGN: Final = "a page of another site sent this; if it may, name that site in REQSCOPE_ALLOWED_ORIGINS"
 _ECHO: Final = 1_000
+_NO_TOKEN: Final = "send a token: Authorization: Bearer …, made by `reqscope token add NAME --scope ingest`"
+_LARGE: Final = 1 << 20
 _MAX_DISCARDED: Final = 64 << 20
 _DISCARD_FOR: Final = 2.0
 _PUBLISH_AT_ONCE: Final = 1_000
@@ -51,16 +59,34 @@ class DataPlane:
     :param app: everything else, lifespan included
     :param redaction: what to mask in posted records before anybody sees them
     :param faults: where its failures are counted
+    :param exported: where it is counted what OpenTelemetry exporters sent
+    :param guard: whether a request may send records
+    :param hosts: the names that records may be sent to; without, any
+    :param origins: whose pages may have a browser send records; without, its own
     """
 
     def __init__(
-        self, app: ASGIApp, bus: EventBus, redaction: Redaction | None = None, faults: Faults | None = None
+        self,
+        app: ASGIApp,
+        bus: EventBus,
+        redaction: Redaction | None = None,
+        faults: Faults | None = None,
+        exported: OtlpCounts | None = None,
+        guard: Callable[[Scope], bool] = lambda scope: True,
+        *,
+        hosts: Hosts | None = None,
+        origins: Origins | None = None,
     ) -> None:
         self._app = app
+        self._guard = guard
         self._bus = bus
         self._gate = Gate(redaction or Redaction(), faults or Faults())
         self._record = SealedRecord(self._gate)
-        self._routes = {"/log": self._log, "/events": self._events}
+        self._receiver = Receiver(self._gate, exported)
+        answers = (self._log, self._events, *[self._export] * len(SIGNALS))
+        self._routes = dict(zip(ROUTES, answers, strict=True))
+        self._hosts = hosts or Hosts()
+        self._origins = origins or Origins()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = self._routes.get(below_root(scope)) if scope["type"] == "http" else None
@@ -72,16 +98,22 @@ class DataPlane:
         try:
             if self._bus.closed:
                 raise Refusal(503, "the monitor is going down", ((b"retry-after", b"1"),))
+            if (refusal := self._hosts.refusal(scope)) is not None:
+                raise Refusal(400, refusal)
+            if self._origins.is_foreign(scope):
+                raise Refusal(403, _FOREIGN)
+            if not self._guard(scope):
+                raise Refusal(401, _NO_TOKEN, ((b"www-authenticate", b'Bearer realm="reqscope"'),))
             if scope["method"] != "POST":
                 raise Refusal(405, f"{scope['path']} takes POST only", ((b"allow", b"POST"),))
             await route(post, body, send)
         except Refusal as refusal:
-            answer = problem(refusal.status, str(refusal))
+            answer, content_type = post.refused(refusal)
             post.publish(refusal.status).response_size = len(answer)
             await body.discard()
             # What is still to come is not read: closing is the only way not to be sent all of it.
             headers = (*refusal.headers, (b"connection", b"close"))
-            await respond(send, refusal.status, answer, PROBLEM, headers)
+            await respond(send, refusal.status, answer, content_type, headers)
         except ClientDisconnected:
             post.publish(499, error=DISCONNECTED)
 
@@ -94,18 +126,14 @@ class DataPlane:
 
     async def _events(self, post: "_Post", body: "_Body", send: Send) -> None:
         content = await _decoded(post.headers, await body.read(MAX_BATCH))
-        content_type = post.headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         try:
-            batch = read_batch(content, content_type.decode("latin-1"), post.client)
+            batch = await _read(content, post.content_type, post.client)
         except BatchError as error:
             raise Refusal(error.status, str(error)) from None
         for event in batch.events:
             event.sealed = self._record
         await self._mask_routes(batch.events)
-        for start in range(0, len(batch.events), _PUBLISH_AT_ONCE):
-            if start:
-                await checkpoint()
-            self._bus.publish_all(batch.events[start : start + _PUBLISH_AT_ONCE])
+        await self._publish(batch.events)
         counts = {"accepted": len(batch.events), "rejected": batch.rejected, "errors": batch.errors}
         if batch.rejected and not batch.events:
             answer = problem(400, "none of the records could be read", **counts)
@@ -127,6 +155,23 @@ class DataPlane:
                 await checkpoint()
                 turn = time.perf_counter() + _TURN
 
+    async def _export(self, post: "_Post", body: "_Body", send: Send) -> None:
+        content = await _decoded(post.headers, await body.read(MAX_BATCH))
+        try:
+            received = await self._receiver.receive(post.route, post.content_type, content)
+        except NotOtlp as error:
+            raise Refusal(error.status, str(error)) from None
+        await self._publish(received.events)
+        for event in received.unhandled:
+            self._bus.failures.note(event)
+        await respond(send, 200, received.answer, received.content_type.encode())
+
+    async def _publish(self, events: Sequence[Event]) -> None:
+        for start in range(0, len(events), _PUBLISH_AT_ONCE):
+            if start:
+                await checkpoint()
+            self._bus.publish_all(events[start : start + _PUBLISH_AT_ONCE])
+
 
 class Refusal(Exception):
     """A request that gets a problem answer.
@@ -147,7 +192,7 @@ class ClientDisconnected(Exception):
 class _Post:
     """One request to an ingest route, as far as its event needs it."""
 
-    __slots__ = ("_bus", "_clock", "_gate", "_scope", "_time", "client", "headers")
+    __slots__ = ("_bus", "_clock", "_gate", "_scope", "_time", "client", "headers", "route")
 
     def __init__(self, bus: EventBus, gate: Gate, scope: Scope) -> None:
         self._bus = bus
@@ -158,6 +203,18 @@ class _Post:
         peer = scope.get("client")
         self.client: str = peer[0] if peer else ""
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self.route = below_root(scope)
+
+    @property
+    def content_type(self) -> str:
+        """Without its parameters."""
+        return self.headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
+
+    def refused(self, refusal: Refusal) -> tuple[bytes, bytes]:
+        """Return the body and the type of a refusal: in the words of OTLP for who speaks them."""
+        if self.route in SIGNALS and self.content_type in (PROTOBUF, JSON):
+            return refused(self.content_type, str(refusal)), self.content_type.encode()
+        return problem(refusal.status, str(refusal)), PROBLEM
 
     def publish(self, status: int, body: bytes = b"", error: str | None = None) -> Event:
         scope = self._scope
@@ -167,7 +224,7 @@ class _Post:
             time=self._time,
             kind="log" if status == 200 else "request",
             method=scope["method"],
-            route=below_root(scope),
+            route=self.route,
             status=status,
             client=self.client,
             scheme=scope.get("scheme", "http"),
@@ -229,6 +286,13 @@ class _Body:
         self._ended = not message.get("more_body", False)
         chunk: bytes = message.get("body", b"")
         return chunk
+
+
+async def _read(content: bytes, content_type: str, client: str) -> Batch:
+    """Read a batch, a large one in a thread: some take a second, and the event loop gets its turns meanwhile."""
+    if len(content) <= _LARGE:
+        return read_batch(content, content_type, client)
+    return await to_thread.run_sync(read_batch, content, content_type, client)
 
 
 async def _decoded(headers: dict[bytes, bytes], body: bytes) -> bytes:

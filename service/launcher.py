@@ -2,8 +2,10 @@
 
 import signal
 import socket
+import sys
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, Literal, TypeAlias
 
@@ -13,6 +15,8 @@ from anyio.abc import TaskGroup
 from starlette.types import ASGIApp
 
 from .admin import ControlPlane
+from .limits import Limits
+from .server_log import server_log
 
 _GOODBYE = 0.25
 """Seconds for open pages to be told that the server goes down."""
@@ -46,11 +50,14 @@ class Launcher:
     First the open pages are told, then both servers stop, then log sinks write what they hold. A second
     signal stops at once.
 
+    :param limits: what clients of the data plane may do; without, the default
+    :param control_limits: what clients of the control plane may do
     :param lifespan: whether the data plane's application must have one
-    :param trusted_proxies: whose forwarding headers the data plane believes; nobody's by default, because a client
+    :param trusted_proxies: whose forwarding headers are believed; nobody's by default, because a client
         could name itself otherwise
     :param background: what to run beside the servers, once they answer
     :param announce: called once they answer
+    :param reopen_logs: called on SIGHUP. Started from a terminal, that signal says that it is gone, and ends both
     """
 
     def __init__(
@@ -60,17 +67,21 @@ class Launcher:
         control: ControlPlane,
         control_socket: socket.socket,
         *,
+        limits: Limits | None = None,
+        control_limits: Limits | None = None,
         lifespan: Literal["on", "auto"] = "on",
         trusted_proxies: str = "",
         background: Sequence[Background] = (),
         announce: Callable[[], None] = lambda: None,
+        reopen_logs: Callable[[], None] = lambda: None,
     ) -> None:
         self._control = control
         self._background = background
         self._announce = announce
+        self._reopen_logs = reopen_logs
         self._servers = {
-            _server(data, lifespan, trusted_proxies): data_socket,
-            _server(control.app, "on", ""): control_socket,
+            _server(data, lifespan, trusted_proxies, limits): data_socket,
+            _server(control.app, "on", trusted_proxies, control_limits): control_socket,
         }
         self._exit_code = 0
         self._stop = anyio.Event()
@@ -107,8 +118,12 @@ class Launcher:
             self._stop.set()
 
     async def _stop_on_signal(self) -> None:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async for _ in signals:
+        has_terminal = sys.stderr is not None and sys.stderr.isatty()
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM, signal.SIGHUP) as signals:
+            async for number in signals:
+                if number == signal.SIGHUP and not has_terminal:
+                    self._reopen_logs()
+                    continue
                 if self._stop.is_set():
                     for server in self._servers:
                         server.force_exit = True
@@ -124,11 +139,27 @@ class Launcher:
             await server.ended.wait()
 
 
-def _server(app: Any, lifespan: Literal["on", "auto"], trusted_proxies: str) -> Server:
+def bounded(limits: Limits, parser: Literal["httptools", "h11"] | None = None) -> Any:
+    """Return what makes uvicorn's HTTP protocol keep to `limits`, for `uvicorn.Config(http=…)`.
+
+    :param parser: which to use; without, httptools where it is installed, as uvicorn does
+    """
+    if parser == "h11" or (parser is None and find_spec("httptools") is None):
+        from .bounded_h11 import BoundedH11
+
+        return partial(BoundedH11, limits=limits)
+    from .bounded_httptools import BoundedHttpTools
+
+    return partial(BoundedHttpTools, limits=limits)
+
+
+def _server(app: Any, lifespan: Literal["on", "auto"], trusted_proxies: str, limits: Limits | None) -> Server:
     return Server(
         uvicorn.Config(
             app,
+            http=bounded(limits or Limits()),
             lifespan=lifespan,
+            log_config=server_log(),
             log_level="warning",
             access_log=False,
             server_header=False,

@@ -16,12 +16,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from reqscope.bus import EventBus
 
 from .admin import ControlPlane
+from .admission import MonitorAuth, mounted_policy
 from .capture import CaptureMiddleware
 from .faults import Faults
+from .hosts import Hosts, hosts_for
+from .identity import HOST_SCOPE
+from .inprocess import InProcess
 from .loglines import watching_logs
 from .mock.store import StubStore
+from .otlp import OtlpCounts
 from .pipeline import Pipeline
 from .redaction import Redaction
+from .replay import Replay
+from .replay_rules import ReplayRules
 from .settings import Settings
 
 
@@ -30,16 +37,26 @@ class Monitor:
 
     Call it before the application starts. Capture stands outside all middleware, wherever that is added, and so
     sees what leaves the application, its answers to errors too. The panel is reached at `path`, also under a root
-    path and behind a proxy. It asks nobody who they are, so an application that others can reach must guard that
-    path itself.
+    path and behind a proxy.
+
+    Who may see it is for `auth` to say. Without, the panel answers only requests that come from this machine
+    directly, and tells others what to write.
 
     Log lines are off unless `settings` or `REQSCOPE_LOG` turn them on: the application's standard output is its own.
 
     :param app: the application, which goes on as before
     :param path: where the panel is mounted
     :param stubs: those of a mock that stands in front of the application, for the panel to show and to change
-    :raises ValueError: `path` is not an absolute path below the root
+    :param auth: who may see the panel: a function of the request, or a FastAPI dependency, that returns a user's name,
+        a `User`, or None for somebody unknown. It is called, behind the application's middleware, for each request to
+        the panel, and must not read the body. Or `"users"` for those of `reqscope user`, or `"open"` for everybody
+    :param login_url: the application's own page that browsers go to which `auth` does not know. It gets the way back as
+        `next` in the query, which is a path, and must check that it is before it redirects there
+    :param logout_url: where the panel's "Sign out" goes
+    :param app_url: where the panel's "Open app" goes
+    :raises ValueError: `path` is not an absolute path below the root, or a URL is not a path of the application's own
     :raises OSError: the log file cannot be opened
+    :raises PrivateFileError: the file of users cannot be used
     :raises RuntimeError: the application has started
     """
 
@@ -48,15 +65,26 @@ class Monitor:
         app: Starlette,
         path: str = "/reqscope",
         *,
+        auth: MonitorAuth = None,
+        login_url: str | None = None,
+        logout_url: str | None = None,
+        app_url: str | None = None,
         settings: Settings | None = None,
         stubs: StubStore | None = None,
     ) -> None:
         if not path.startswith("/") or path.strip("/") == "":
             raise ValueError(f"the panel needs a path below the root such as '/reqscope', not {path!r}")
         path = path.rstrip("/")
-        self._pipeline = Pipeline(_quiet(settings or Settings()))
+        settings = _quiet(settings or Settings())
+        policy = mounted_policy(auth, settings, login_url, logout_url, app_url, app)
+        self._pipeline = Pipeline(settings)
         self._capture: CaptureMiddleware | None = None
-        self._control = ControlPlane(self._pipeline, self._capture_statistics, stubs=stubs)
+        self._inside = InProcess(app)
+        # Who must be known is known by a name: a page that has another name point here comes without its cookies.
+        known = auth not in (None, "open") and not settings.allowed_hosts
+        hosts = Hosts() if known else hosts_for(settings, bound=False)
+        replay = self._replay(path)
+        self._control = ControlPlane(self._pipeline, self._capture_statistics, hosts, policy, replay, stubs=stubs)
         wrap(app, lambda stack: self._watched(stack, path))
         app.router.routes.insert(0, Mount(path, _rooted(self._control.app), name="reqscope"))
         self._chain_lifespan(app)
@@ -75,6 +103,16 @@ class Monitor:
     def faults(self) -> Faults:
         """Where failures of the monitor's own are counted, for producers of your own."""
         return self._pipeline.faults
+
+    @property
+    def exported(self) -> OtlpCounts:
+        """Where it is counted what OpenTelemetry exporters sent, for producers of your own."""
+        return self._pipeline.exported
+
+    def _replay(self, path: str) -> Replay | None:
+        """The way back into the application, through all of its middleware and the capture around that."""
+        rules, marks = ReplayRules(self._pipeline.settings.replay), self._pipeline.marks
+        return Replay(self.bus, marks, rules, lambda: self._inside, "http://localhost", ignored=(path,))
 
     def _watched(self, stack: ASGIApp, path: str) -> CaptureMiddleware:
         self._capture = self._pipeline.capture(stack, [] if self._pipeline.settings.capture_panel else [path])
@@ -96,8 +134,9 @@ class Monitor:
             ):
                 # Once more, now that the application has had its say in how structlog is configured.
                 watch = watching_logs() if self._pipeline.settings.capture_logs else nullcontext()
-                with watch, _on_termination(self._control.close):
-                    yield state
+                async with self._inside.running(state):
+                    with watch, _on_termination(self._control.close):
+                        yield state
 
         app.router.lifespan_context = lifespan
 
@@ -124,7 +163,8 @@ def _rooted(app: ASGIApp) -> ASGIApp:
         outer = scope.get("app_root_path", "")
         if outer and not scope["path"].startswith(scope["root_path"]):
             scope = {**scope, "path": outer + scope["path"]}
-        await app(scope, receive, send)
+        # What `auth` is to see is the host's application and state, and not those of the panel.
+        await app({**scope, HOST_SCOPE: scope}, receive, send)
 
     return rooted
 

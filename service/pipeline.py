@@ -8,12 +8,16 @@ from typing import TypeAlias
 import anyio
 from starlette.types import ASGIApp
 
-from reqscope.bus import EventBus, JsonLogSink, LoopLag, Sink, SinkRunner, Stats
+from reqscope.bus import EventBus, LoopLag, SinkRunner, Stats
 
+from .access import instead_of_uvicorn
 from .capture import CaptureMiddleware
 from .faults import Faults
 from .loglines import watching_logs
+from .logs import log_sinks
+from .otlp import OtlpCounts
 from .redaction import Redaction
+from .replay_marks import Marks
 from .sampling import Sampling
 from .settings import Settings
 
@@ -31,6 +35,7 @@ class Pipeline:
     It may run more than once, one time after another, as an application in a test does.
 
     :raises OSError: the log file cannot be opened for writing
+    :raises LogSettingsError: the log cannot be as the settings want it
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -40,9 +45,14 @@ class Pipeline:
         self.lag = LoopLag(self.bus.in_flight.__len__)
         self.redaction = Redaction(settings.redact)
         self.faults = Faults()
+        self.marks = Marks()
+        self.exported = OtlpCounts()
+        """What OpenTelemetry exporters sent, where the ingest routes are served."""
         self.sinks: list[SinkRunner] = []
         """Those of the present run, or of the last."""
-        for sink in self._new_sinks():  # now, so that a log that cannot be written is an error before anything runs
+        for sink in log_sinks(
+            settings, self.bus.boot
+        ):  # now, so that a log that cannot be written is an error before anything runs
             sink.close()
 
     def capture(self, app: ASGIApp, ignore: Iterable[str] = ()) -> CaptureMiddleware:
@@ -59,6 +69,7 @@ class Pipeline:
             sampling=self._sampling(),
             correlate=settings.correlate,
             echo=settings.echo_request_id,
+            marks=self.marks,
         )
 
     @asynccontextmanager
@@ -69,38 +80,34 @@ class Pipeline:
         """
         self.bus.open()
         self.sinks[:] = [
-            SinkRunner(self.bus, sink, when_full=self.settings.log_when_full) for sink in self._new_sinks()
+            SinkRunner(self.bus, sink, when_full=self.settings.log_when_full)
+            for sink in log_sinks(self.settings, self.bus.boot)
         ]
         watch = watching_logs() if self.settings.capture_logs else nullcontext()
+        access = instead_of_uvicorn() if self.settings.access_log else nullcontext()
         endless = anyio.CancelScope()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_run_all, endless, (self.lag.run, self.bus.failures.run, *beside))
             for run in (self.stats.run, *(sink.run for sink in self.sinks), *readers):
                 tasks.start_soon(_guard, run)
             try:
-                with watch:
+                with watch, access:
                     yield
             finally:
                 self.bus.close()
                 endless.cancel()
                 tasks.cancel_scope.deadline = anyio.current_time() + _DRAIN
 
+    def reopen_logs(self) -> None:
+        """Have log files opened anew, because they were moved. Returns at once."""
+        for sink in self.sinks:
+            sink.reopen()
+
     def _sampling(self) -> Sampling | None:
         settings = self.settings
         if settings.sample >= 1 and not settings.sample_routes:
             return None
         return Sampling(settings.sample, settings.sample_routes, settings.slow)
-
-    def _new_sinks(self) -> list[Sink]:
-        log, sinks = self.settings.log, list[Sink]()
-        if log in ("stdout", "both"):
-            try:
-                sinks.append(JsonLogSink.to_stdout(self.bus.boot))
-            except OSError:
-                logger.warning("there is no standard output, so no log lines go there")
-        if log in ("file", "both"):
-            sinks.append(JsonLogSink.to_file(self.settings.log_file, self.bus.boot))
-        return sinks
 
 
 async def _run_all(until: anyio.CancelScope, runs: Iterable[Reader]) -> None:

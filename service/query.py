@@ -12,7 +12,8 @@ from reqscope.bus import Event, EventBus, Filter, FilterError
 from reqscope.bus.encoding import encode
 from reqscope.bus.filter_syntax import MAX_LENGTH
 from reqscope.bus.routestats import WINDOWS
-from reqscope.bus.schema import Detail, Summary, failure_view, view
+from reqscope.bus.schema import Summary, detail, failure_view, view
+from reqscope.bus.tracelines import trace_lines
 
 from .pipeline import Pipeline
 
@@ -60,7 +61,7 @@ def query_router(pipeline: Pipeline, more: Statistics) -> APIRouter:
         found = bus.find(event_id)
         if found is None:
             raise HTTPException(404, f"event {event_id} is not, or no longer, in the ring")
-        return JSON(view(found, bus.boot, Detail))
+        return JSON(detail(found, bus.boot, trace_lines(bus.ring, found)))
 
     @router.get("/api/in-flight", summary="Requests that have begun and not ended, oldest first")
     async def in_flight(limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 100) -> Response:
@@ -72,7 +73,12 @@ def query_router(pipeline: Pipeline, more: Statistics) -> APIRouter:
 
     @router.get("/api/routes", summary="Numbers by route, the busiest first")
     async def routes(
-        window: Annotated[int | None, Query(description=f"the last {WINDOWS} seconds; without it, all")] = None,
+        window: Annotated[
+            int | None,
+            Query(
+                description=f"the last {WINDOWS} seconds; without it, all", json_schema_extra={"enum": [*WINDOWS, None]}
+            ),
+        ] = None,
     ) -> Response:
         if window is not None and window not in WINDOWS:
             raise HTTPException(400, f"window: one of {', '.join(map(str, WINDOWS))}, or none")
@@ -90,6 +96,7 @@ def query_router(pipeline: Pipeline, more: Statistics) -> APIRouter:
                 "readers": [asdict(reader) for reader in bus_now.readers],
                 "sinks": [asdict(sink.statistics()) for sink in pipeline.sinks],
                 "failures": asdict(bus.failures.statistics()),
+                "otlp": asdict(pipeline.exported),
                 "loop_lag": asdict(pipeline.lag.snapshot()),
                 **more(),
                 "statistics": asdict(pipeline.stats.snapshot()),
@@ -102,7 +109,8 @@ def query_router(pipeline: Pipeline, more: Statistics) -> APIRouter:
         if request.method in _OTHERS:
             raise HTTPException(405, f"/api/{rest} is for reading: GET", {"allow": "GET"})
         known = (
-            "/api/events, /api/events/stream, /api/events/{id}, /api/in-flight, /api/errors, /api/routes and /api/stats"
+            "/api/events, /api/events/stream, /api/events/{id}, /api/in-flight, /api/errors, /api/routes, /api/history "
+            "and /api/stats"
         )
         raise HTTPException(404, f"there is no /api/{rest}; there are {known}")
 

@@ -26,5 +26,9 @@ def choose_renderer(style: Style | None) -> Callable[[dict[str, Any]], str]:
         case "logfmt":
             return logfmt
         case "pretty":
-            colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-            return Pretty(colour)
+            return pretty(terminal)
+
+
+def pretty(terminal: bool) -> Pretty:
+    """Return what makes lines for people, with colour on a terminal that knows colours and for those who want them."""
+    return Pretty(terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb")

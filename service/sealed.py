@@ -7,7 +7,7 @@ from typing import Final, TypeAlias, TypeVar
 import msgspec
 
 from reqscope.bus import Event
-from reqscope.bus.event import Body, Failure, Headers, LogLine, Sealed
+from reqscope.bus.event import Body, Failure, Glance, Headers, LogLine, Sealed
 from reqscope.bus.schema import header
 
 from . import correlation, heads
@@ -22,6 +22,8 @@ RawLine: TypeAlias = tuple[int, str, str, str]
 T = TypeVar("T")
 
 _PER_LINE: Final = 250
+
+_WITHHELD: Final = Glance("[withheld]", b"", None, None, b"")
 
 _SIGN_IN: Final = re.compile(r"log-?_?[io]n|sign-?_?[iu]|token|oauth|auth|passw|session|credential", re.IGNORECASE)
 
@@ -141,6 +143,16 @@ class SealedExchange(msgspec.Struct, gc=False):
         except Exception as error:
             self.gate.withhold(event, error)
 
+    def glance(self, event: Event) -> Glance:
+        """See `reqscope.bus.event.Sealed`."""
+        gate = self.gate
+        try:
+            body = gate.content(self.body, _content_type(gate.unpack(self.request_head))) if self.body else b""
+            return Glance(gate.path(self.path), gate.query(self.query), event.route, event.error, body)
+        except Exception as error:
+            gate.faults.record("opening", error)
+            return _WITHHELD
+
     def _open(self, event: Event) -> None:
         gate = self.gate
         request_headers, response_headers = gate.unpack(self.request_head), gate.unpack(self.response_head)
@@ -150,7 +162,7 @@ class SealedExchange(msgspec.Struct, gc=False):
         event.response_headers = gate.headers(response_headers)
         event.request_id = gate.text(self.request_id or correlation.given(request_headers))
         if self.body:
-            event.body = gate.content(self.body, header(event.request_headers, b"content-type").encode("latin-1"))
+            event.body = gate.content(self.body, _content_type(request_headers))
         if (trace := correlation.trace(request_headers)) is not None:
             event.trace_id, event.span_id = trace
         if self.request_body is not None or self.response_body is not None:
@@ -162,6 +174,10 @@ class SealedExchange(msgspec.Struct, gc=False):
 
     def __repr__(self) -> str:
         return "SealedExchange(…)"
+
+
+def _content_type(headers: Headers) -> bytes:
+    return header(headers, b"content-type").encode("latin-1")
 
 
 class SealedEnding(msgspec.Struct, gc=False):
@@ -179,6 +195,12 @@ class SealedEnding(msgspec.Struct, gc=False):
             self._open(event)
         except Exception as error:
             self.gate.withhold(event, error)
+
+    def glance(self, event: Event) -> Glance:
+        """See `reqscope.bus.event.Sealed`."""
+        if self.before is not None:
+            return self.before.glance(event)
+        return Glance(event.path, event.query, event.route, event.error, event.body)
 
     def _open(self, event: Event) -> None:
         if self.before is not None:
@@ -206,6 +228,10 @@ class SealedRecord:
             self._open(event)
         except Exception as error:
             self._gate.withhold(event, error)
+
+    def glance(self, event: Event) -> Glance:
+        """See `reqscope.bus.event.Sealed`. A list shows nearly all of it, so it is opened and need not be again."""
+        return event.open().glance()
 
     def _open(self, event: Event) -> None:
         gate = self._gate

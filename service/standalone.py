@@ -5,16 +5,29 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+import httpx
 from starlette.types import ASGIApp
 
-from .admin import LOOPBACK_HOSTS, ControlPlane
+from .admin import ControlPlane
+from .admission import standalone_policy
 from .collector import data_plane
+from .hosts import hosts_for
+from .identity import SignIn
+from .ingest import ROUTES as INGEST_ROUTES
 from .launcher import Background, Launcher
+from .limits import open_limits, strict_limits
 from .mock import MockApp, StubStore
 from .mock.record import Recorder
 from .pipeline import Pipeline
 from .ports import url
+from .replay import Replay
+from .replay_rules import ReplayRules
 from .settings import Settings
+
+
+def example(api: str, *, ingest: bool) -> str:
+    """Return a command that sends the API at that address a request."""
+    return f"curl -X POST --data hello {api}/log" if ingest else f"curl {api}/"
 
 
 def standalone(
@@ -24,19 +37,25 @@ def standalone(
     panel: socket.socket,
     *,
     ingest: bool,
+    replays: bool = True,
     announce: Callable[[str, str], None],
     background: Callable[[str], Background] | None = None,
     stubs: StubStore | None = None,
     recorder: Recorder | None = None,
+    announce_link: Callable[[str], None] = lambda address: None,
 ) -> Launcher:
     """Return what serves `app` on one socket and the panel on the other.
 
     :param ingest: whether `POST /log` and `POST /events` stand in front of `app`
+    :param replays: whether `app` is one that requests can be sent to again
     :param announce: called with the API's and the panel's address once they answer
     :param background: given the API's address, returns what to run beside the servers
     :param stubs: what answers instead of `app`, but for the paths of Reqscope's own
     :param recorder: where requests go that no stub answers
+    :param announce_link: called with each new address that lets one browser in, when the one before has been used
     :raises OSError: the log file cannot be opened
+    :raises PrivateFileError: the file of users or tokens cannot be used
+    :raises LogSettingsError: the log cannot be as the settings want it
     """
     pipeline = Pipeline(settings)
     data: Any
@@ -46,15 +65,49 @@ def standalone(
         data, capture = data_plane(pipeline, app)
     else:
         data = capture = pipeline.capture(app)
-    hosts = LOOPBACK_HOSTS if settings.is_loopback else ()
-    control = ControlPlane(pipeline, lambda: asdict(capture.statistics()), hosts, stubs)
+    replay = _replay(pipeline, url(api), INGEST_ROUTES if ingest else ()) if replays else None
+    limits, control_limits = (strict_limits if ingest else open_limits)(settings), strict_limits(settings)
+
+    def statistics() -> dict[str, Any]:
+        return {**asdict(capture.statistics()), "refused": dict(limits.refused + control_limits.refused)}
+
+    collects = ingest and background is None  # there is no application to look at
+    links: dict[str, str | int] = {} if collects else {"app_port": api.getsockname()[1]}
+    policy = standalone_policy(settings, links)
+    control = ControlPlane(
+        pipeline,
+        statistics,
+        hosts_for(settings),
+        policy,
+        replay,
+        stubs=stubs,
+        example=example(url(api), ingest=ingest),
+    )
+    link = policy.link if isinstance(policy, SignIn) else None
+    if link is not None:
+        link.announce = lambda path: announce_link(url(panel) + path)
     return Launcher(
         data,
         api,
         control,
         panel,
+        limits=limits,
+        control_limits=control_limits,
         lifespan="on" if ingest else "auto",
         trusted_proxies=settings.trusted_proxies,
         background=[background(url(api))] if background else [],
-        announce=lambda: announce(url(api), url(panel)),
+        announce=lambda: announce(url(api), url(panel) + (link.path if link else "")),
+        reopen_logs=pipeline.reopen_logs,
+    )
+
+
+def _replay(pipeline: Pipeline, address: str, ignored: tuple[str, ...]) -> Replay:
+    """The way back into the application, at its own address."""
+
+    def transport() -> httpx.AsyncBaseTransport:
+        # It is plain HTTP within this machine: loading certificates would only hold up the event loop.
+        return httpx.AsyncHTTPTransport(verify=False, trust_env=False)
+
+    return Replay(
+        pipeline.bus, pipeline.marks, ReplayRules(pipeline.settings.replay), transport, address, ignored=ignored
     )

@@ -6,6 +6,7 @@ import resource
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import cache
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
@@ -28,6 +29,7 @@ def system(pipeline: Pipeline, capture: Mapping[str, Any]) -> dict[str, dict[str
     lag = pipeline.lag.snapshot()
     return {
         "Capture": {name.replace("_", " "): value for name, value in capture.items() if not isinstance(value, dict)},
+        "OpenTelemetry": {name.replace("_", " "): value for name, value in asdict(pipeline.exported).items()},
         "Log sinks": dict(map(_sink, pipeline.sinks)) or {"none": "log lines are off"},
         "Process": {
             "pid": os.getpid(),

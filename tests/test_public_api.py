@@ -18,10 +18,13 @@ PUBLIC = [
     "Histogram",
     "InFlight",
     "JsonLogSink",
+    "LogFile",
     "LogLine",
     "LoopLag",
+    "Retention",
     "RingBuffer",
     "RingStatistics",
+    "Rotation",
     "RouteRow",
     "RouteStats",
     "Running",
@@ -32,6 +35,7 @@ PUBLIC = [
     "Stats",
     "Subscription",
     "SubscriptionStatistics",
+    "rotated_files",
 ]
 
 

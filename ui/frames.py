@@ -9,9 +9,14 @@ from reqscope.bus.encoding import encode
 from reqscope.bus.stats import CLASSES, Second
 
 from .pages import Pages
+from .visitor import Visitor
 
 MAX_ROWS: Final = 500
-"""Rows in a frame. Of a faster stream the newest are shown, and it is said how many are not."""
+"""Rows in a frame."""
+
+SAMPLE: Final = 100
+"""Rows in a frame that cannot have all: the newest, and it is said how many are not shown. Nobody can follow these, and
+each costs the application's time: its text has to be made safe to show."""
 
 _TEXT: Final = 300
 """Characters of a text that a row shows; the detail has them all."""
@@ -66,18 +71,29 @@ class Frames:
         self._pages = pages or Pages(bus, stats)
         self._built: dict[tuple[object, ...], Frame] = {}
 
-    def hello(self, token: str) -> str:
-        """The first frame of a stream: the name by which the page steers its view."""
-        return _json("hello", token=token, boot=self._bus.boot, classes=CLASSES)
+    def hello(self, token: str, visitor: Visitor, paused: bool = False, example: str = "") -> str:
+        """The first frame of a stream: the name by which the page steers its view, who looks, and if it is paused."""
+        user = {"name": visitor.name, "admin": visitor.is_admin, "links": visitor.links}
+        return _json(
+            "hello", token=token, boot=self._bus.boot, classes=CLASSES, user=user, paused=paused, example=example
+        )
 
-    def full(self, passes: Filter, head: int) -> Frame:
-        """The newest rows that pass, up to event number `head` at the least, and all the history there is."""
-        return self._once(("full", passes, head), lambda: self._rows("full", passes, None, 0))
+    def full(self, passes: Filter, head: int, until: int | None = None) -> Frame:
+        """The newest rows that pass, up to event number `head` at the least, and all the history there is.
+
+        :param until: the last event there was when the view was paused
+        """
+        return self._once(("full", passes, head, until), lambda: self._rows("full", passes, None, 0, until))
 
     def add(self, passes: Filter, after: int, second: int, head: int) -> Frame:
         """The rows behind event number `after` that pass, and the numbers from `second` on."""
         key = ("add", passes, after, second, head)
         return self._once(key, lambda: self._rows("add", passes, after, second))
+
+    def running(self, to: int, second: int, running: tuple[str, ...]) -> Frame:
+        """No rows: what has been in flight for long, now that this is `running`."""
+        key = ("running", to, second, running, int(time.time()))  # it says how old each is
+        return self._once(key, lambda: self.still("running", to, second))
 
     def still(self, kind: str, to: int, second: int, **more: object) -> Frame:
         """No rows: a heartbeat in a quiet time, or what is new behind a view that is paused."""
@@ -106,6 +122,14 @@ class Frames:
         """The last frame before the server goes down."""
         return _json("bye")
 
+    def signed_out(self) -> str:
+        """The last frame for somebody whose session has ended."""
+        return _json("signed-out")
+
+    def confirm(self) -> str:
+        """Ask the page for a request that shows that its visitor is still signed in."""
+        return _json("confirm")
+
     def _once(self, key: tuple[object, ...], build: Callable[[], Frame]) -> Frame:
         frame = self._built.get(key)
         if frame is None:
@@ -114,26 +138,33 @@ class Frames:
             frame = self._built[key] = build()
         return frame
 
-    def _rows(self, kind: str, passes: Filter, after: int | None, second: int) -> Frame:
+    def _rows(self, kind: str, passes: Filter, after: int | None, second: int, until: int | None = None) -> Frame:
         ring = self._bus.ring
         batch = ring.since(ring.first - 1 if after is None else after, sealed=True)
         events = [event for event in batch.events if passes(event)] if passes else batch.events
+        if until is not None:
+            events = [event for event in events if event.seq <= until]
+        to = batch.next if until is None else until
+        shown = events[-(MAX_ROWS if after is None or len(events) <= MAX_ROWS else SAMPLE) :]
+        left_out = len(events) - len(shown)
         now = int(time.time())
         text = _json(
             kind,
+            to=to,
             missed=batch.missed,
-            hidden=max(0, len(events) - MAX_ROWS) if after is not None else 0,
-            rows=[_row(event.open()) for event in events[-MAX_ROWS:]],
+            hidden=0 if after is None else left_out,
+            older=left_out if after is None else 0,
+            rows=[_row(event) for event in shown],
             counts=self._counts(),
             running=self._running(),
             now=now,
             seconds=self._seconds(second),
             vitals=self._vitals(second),
         )
-        return Frame(text, batch.next, now)
+        return Frame(text, to, now)
 
     def _seconds(self, second: int) -> list[object]:
-        return [_second(each) for each in self._stats.snapshot(second - 1).seconds]
+        return [_second(each) for each in self._stats.seconds(second - 1)]
 
     def _vitals(self, second: int) -> list[object]:
         """Second, milliseconds that the event loop was late, and requests in flight."""
@@ -171,20 +202,23 @@ def _json(kind: str, **content: object) -> str:
 
 def _row(event: Event) -> tuple[object, ...]:
     """The cells in the order that the page's table knows. Times in milliseconds."""
+    text = event.glance()
     return (
         event.seq,
         event.time // 1_000_000,
         event.kind,
         event.method[:_TEXT],
-        event.path[:_TEXT],
-        event.query[:_TEXT].decode("latin-1"),
+        text.path[:_TEXT],
+        text.query[:_TEXT].decode("latin-1"),
         event.status,
         None if event.total is None else round(event.total * 1_000, 3),
         event.response_size,
         event.client[:_TEXT],
-        event.route and event.route[:_TEXT],
-        event.error and event.error[:_TEXT],
-        event.body[:_TEXT].decode("utf-8", "replace"),
+        text.route and text.route[:_TEXT],
+        text.error and text.error[:_TEXT],
+        text.body[:_TEXT].decode("utf-8", "replace"),
+        1 if event.replay_of else 0,
+        event.severity,
         event.stub and event.stub[:_TEXT],
     )
 

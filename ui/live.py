@@ -10,6 +10,7 @@ from reqscope.bus import EventBus, Filter
 
 from .frames import LONG, Frame, Frames
 from .pages import LIVE
+from .visitor import Anybody, Visitor
 
 FRAME_INTERVAL: Final = 0.125
 """Seconds between two frames at the least. What comes after a quiet spell is sent at once."""
@@ -30,7 +31,12 @@ _CONGESTED: Final = 0.05
 class Viewer:
     """One open page: what it shows and how far it has seen."""
 
-    def __init__(self, passes: Filter) -> None:
+    def __init__(self, passes: Filter, visitor: Visitor) -> None:
+        self.visitor = visitor
+        self.confirmed = anyio.current_time()
+        """When a request last showed that the visitor is still signed in."""
+        self.asked = False
+        """The page was asked for such a request."""
         self.token = secrets.token_urlsafe(16)
         """The page steers its view by this name, which nobody else can guess."""
         self.passes = passes
@@ -73,6 +79,25 @@ class Viewer:
         self.paused = paused
         self.wake.set()
 
+    def confirm(self) -> None:
+        """Note that the visitor is still signed in."""
+        self.confirmed = anyio.current_time()
+        self.asked = False
+
+    def overdue_by(self) -> float:
+        """Return for how many seconds the page should have shown that; less than 0 if it need not yet."""
+        every = self.visitor.confirm_every
+        return -1.0 if every is None else anyio.current_time() - self.confirmed - every
+
+    def until_look(self) -> float:
+        """Return the seconds until that is to be looked at again."""
+        every = self.visitor.confirm_every
+        return HEARTBEAT if every is None else max(0.0, (every if self.asked else 0.0) - self.overdue_by())
+
+    def is_welcome(self) -> bool:
+        """Whether the visitor is, as far as can be known, still signed in."""
+        return self.visitor.is_live() and self.overdue_by() < (self.visitor.confirm_every or 1.0)
+
     def close(self) -> None:
         """Let the page's stream end."""
         self.closed = True
@@ -107,9 +132,24 @@ class LiveFeed:
                     await self._wake_all()
             tasks.cancel_scope.cancel()
 
-    def open(self, passes: Filter) -> Viewer:
-        """Begin to serve a page. To be ended with `drop`."""
-        viewer = Viewer(passes)
+    def open(
+        self,
+        passes: Filter,
+        paused_at: int | None = None,
+        after: int | None = None,
+        visitor: Visitor | None = None,
+    ) -> Viewer:
+        """Begin to serve a page. To be ended with `drop`.
+
+        :param paused_at: the view is paused, and this is the last event it shows
+        :param after: the page has seen everything up to this event, and needs no full frame
+        :param visitor: who looks at it; without, anybody
+        """
+        viewer = Viewer(passes, visitor or Anybody())
+        seen = paused_at if paused_at is not None else after
+        if seen is not None:
+            viewer.cursor = viewer.counted = seen
+            viewer.paused, viewer.stale = paused_at is not None, after is None
         self._viewers[viewer.token] = viewer
         return viewer
 
@@ -126,6 +166,11 @@ class LiveFeed:
     def close(self) -> None:
         """Tell every page that the server goes down, and end their streams."""
         self._closing = True
+        for viewer in self._viewers.values():
+            viewer.wake.set()
+
+    def look_again(self) -> None:
+        """Have each page see whether its visitor is still signed in."""
         for viewer in self._viewers.values():
             viewer.wake.set()
 
@@ -150,8 +195,14 @@ class LiveFeed:
             if self._closing:
                 viewer.closed = True
                 return self._frames.bye()
+            if not viewer.is_welcome():
+                viewer.closed = True
+                return self._frames.signed_out()
             if congested():
                 await anyio.sleep(_CONGESTED)
+            elif viewer.overdue_by() >= 0 and not viewer.asked:
+                viewer.asked = True
+                return self._frames.confirm()
             elif (frame := self._frame(viewer)) is not None:
                 return frame
             else:
@@ -165,19 +216,19 @@ class LiveFeed:
     def _patience(self, viewer: Viewer) -> float:
         """How long to wait for something new, in seconds."""
         behind = viewer.page != LIVE and not viewer.paused and self._has_news(viewer)
-        return max(0.0, viewer.not_before - anyio.current_time()) if behind else HEARTBEAT
+        patience = max(0.0, viewer.not_before - anyio.current_time()) if behind else HEARTBEAT
+        return min(patience, viewer.until_look())
 
     def _frame(self, viewer: Viewer) -> str | None:
         if viewer.page != LIVE:
             return self._page(viewer)
         if viewer.stale:
-            frame = self._frames.full(viewer.passes, self._head)
+            frame = self._frames.full(viewer.passes, self._head, viewer.cursor if viewer.paused else None)
             viewer.stale, viewer.waiting, viewer.counted = False, 0, frame.to
-        elif viewer.running != self._running:
-            kind = "paused" if viewer.paused else "running"
-            frame = self._frames.still(kind, viewer.cursor, viewer.second, new=viewer.waiting)
+        elif viewer.running != self._running and not viewer.paused:
+            frame = self._frames.running(viewer.cursor, viewer.second, self._running)
         elif viewer.paused:
-            if viewer.counted >= self._head:
+            if viewer.counted >= self._head and viewer.running == self._running:
                 return None
             self._count_waiting(viewer)
             frame = self._frames.still("paused", viewer.cursor, viewer.second, new=viewer.waiting)
@@ -195,7 +246,11 @@ class LiveFeed:
             return None
         viewer.stale, viewer.running = False, self._running
         viewer.not_before, viewer.overdue = now + PAGE_INTERVAL, now + HEARTBEAT
-        return _sent(viewer, self._frames.page(viewer.page, viewer.window, self._head, viewer.second))
+        cursor = viewer.cursor
+        text = _sent(viewer, self._frames.page(viewer.page, viewer.window, self._head, viewer.second))
+        if viewer.paused:
+            viewer.cursor = cursor  # the live view goes on from there
+        return text
 
     def _has_news(self, viewer: Viewer) -> bool:
         return viewer.cursor < self._head or viewer.running != self._running

@@ -95,9 +95,23 @@ class Pages:
         }
         sections = {"Ring": {**ring, "refused": bus.refused, "thinned": bus.thinned}, "Readers": readers}
         return [
-            (title, [(name, "none" if value is None else str(value)) for name, value in values.items()])
+            (title, [(name, _shown(name, value)) for name, value in values.items()])
             for title, values in {**sections, **self._system()}.items()
         ]
+
+
+def _shown(name: str, value: object) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case int() if name.endswith("bytes"):
+            return f"{value / (1 << 20):.1f} MiB"
+        case None | "" | ():
+            return "none"
+        case {} if not value:  # a mapping pattern matches any
+            return "none"
+        case _:
+            return str(value)
 
 
 def window_of(text: object) -> int | None:

@@ -5,24 +5,31 @@ import os
 import sys
 from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from importlib.resources import files
 from typing import Any, Final, TypeVar
+from urllib.parse import parse_qsl
 
 # Read when Gradio is imported, and anything but "True" means no. Nothing about a user's traffic leaves the machine.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 import gradio as gr
+import orjson
 from fastapi import FastAPI
 
 from reqscope.bus import EventBus, Filter, FilterError, LoopLag, SinkRunner, Stats
-from reqscope.bus.commands import CannotCopyError, curl, httpie, httpx
+from reqscope.bus.commands import CLIENTS, CannotCopyError, command
 from reqscope.bus.encoding import encode
 from reqscope.bus.filter_completion import complete as completion
-from reqscope.bus.schema import Detail, header, view
+from reqscope.bus.schema import detail
+from reqscope.bus.tracelines import trace_lines
 
 from .frames import Frames, Health
 from .live import HEARTBEAT, LiveFeed
 from .pages import LIVE, PAGES, Pages, System, nothing, window_of
+from .plots import leave_backend_alone
+from .surface import Surface
+from .visitor import visitor_of
 
 T = TypeVar("T")
 
@@ -34,13 +41,16 @@ _SCRIPTS: Final = (
     "pages.js",
     "options.js",
     "mock.js",
+    "account.js",
     "suggest.js",
     "detail.js",
+    "compare.js",
+    "resend.js",
     "connection.js",
+    "quiet.js",
     "page.js",
 )
 _STYLES: Final = ("vendor/uPlot.min.css", "panel.css")
-COMMANDS: Final = {"curl": curl, "httpie": httpie, "httpx": httpx}
 
 _SLOTS: Final = 1_000
 """Pages that can be open at once. Gradio's default of 40 leaves the 41st waiting for ever, and each button too."""
@@ -57,6 +67,8 @@ class Panel:
     :param health: what there is to say of what produces the events
     :param system: what there is to say of the process, its versions and its settings
     :param mock: what there is to say of stubs, where a service is mocked
+    :param replay: whether the page offers to send requests again, by `api/events/{id}/replay`
+    :param example: a command that sends a request, for a page that has none to show yet
     """
 
     def __init__(
@@ -68,8 +80,13 @@ class Panel:
         health: Callable[[], Health] = Health,
         system: System | None = None,
         mock: Callable[[], object] | None = None,
+        *,
+        replay: bool = False,
+        example: str = "",
     ) -> None:
+        self._example = example
         self._bus = bus
+        self._replay = replay
         self._pages = Pages(bus, stats, system or nothing, mock)
         self._mocks = mock is not None
         self._frames = Frames(bus, stats, sinks, lag, health, self._pages)
@@ -88,6 +105,10 @@ class Panel:
     def close(self) -> None:
         """Say goodbye to every open page, so that a server that goes down need not wait for them."""
         self._feed.close()
+
+    def look_again(self) -> None:
+        """Have every open page's stream see whether its session still goes on."""
+        self._feed.look_again()
 
     async def wait_empty(self) -> None:
         """Wait until no page is open any more."""
@@ -111,15 +132,18 @@ class Panel:
             ssr_mode=False,
             mcp_server=False,
             pwa=False,
+            # Who gets here has passed the gate. Gradio is told who it is, and asks for each of its routes.
+            auth_dependency=lambda request: visitor_of(request).name,
         )
         mounted: Any = next(route for route in app.routes if getattr(route, "path", None) == "")
         # An unauthenticated GET would otherwise run the start-up events again, and Gradio lose track of its streams.
         mounted.app.startup_events_triggered = True
+        mounted.app = Surface(mounted.app, map(_asset, _SCRIPTS))
 
     def _build(self) -> gr.Blocks:
         # Gradio marks what the page may call, and a bound method cannot be marked.
-        async def steer(command: dict[str, Any]) -> dict[str, Any]:
-            return self._steer(command)
+        async def steer(command: dict[str, Any], request: gr.Request) -> dict[str, Any]:
+            return self._steer(command, visitor_of(request).session)
 
         async def detail(event_id: str) -> str | None:
             return self._detail(event_id)
@@ -142,12 +166,14 @@ class Panel:
                 server_functions=[steer, detail, copy_as, complete],
                 heartbeat=HEARTBEAT,
                 mocks=self._mocks,
+                replay=self._replay,
             )
             listener: dict[str, Any] = {
                 "fn": self._stream,
                 "inputs": None,
                 "outputs": page,
                 "show_progress": "hidden",
+                "show_progress_on": [],  # a spinner, though hidden, would be told of each frame
                 "concurrency_limit": None,
                 "concurrency_id": "stream",
                 "postprocess": False,
@@ -167,26 +193,46 @@ class Panel:
         queue.ANAYLTICS_CACHE_FREQUENCY = sys.maxsize
         return blocks
 
-    async def _stream(self, request: gr.Request) -> AsyncGenerator[str]:
-        """The endless event behind a page: yields a frame whenever there is something to show."""
-        asked = dict(request.query_params)
+    async def _stream(self, request: gr.Request, event: gr.EventData) -> AsyncGenerator[str | orjson.Fragment]:
+        """The endless event behind a page: yields a frame whenever there is something to show.
+
+        :param event: where a page that gave its stream back goes on from
+        """
+        leave_backend_alone()
+        left: Any = event._data  # pyright: ignore[reportPrivateUsage]  # Gradio documents no other way to it
+        left = left if isinstance(left, dict) else {}
+        asked = dict(parse_qsl(str(left["asked"]).removeprefix("?"))) if "asked" in left else dict(request.query_params)
         passes, _ = _parse(asked.get("filter", ""))
-        viewer = self._feed.open(passes)
+        visitor = visitor_of(request)
+        viewer = self._feed.open(
+            passes,
+            self._seen(*asked.get("paused", "").rpartition("-")[::2]),
+            self._seen(left.get("boot"), left.get("after")),
+            visitor,
+        )
         if asked.get("view") in PAGES:  # not `page`: Gradio takes that for a page of its own
             viewer.turn_to(asked["view"], window_of(asked.get("window")))
         session = request.session_hash or ""
         try:
-            yield self._frames.hello(viewer.token)
+            yield self._frames.hello(viewer.token, visitor, viewer.paused, self._example)
             while (frame := await self._feed.next_frame(viewer, lambda: self._unsent(session) > _UNSENT)) is not None:
-                yield frame
+                yield in_json(frame)
         finally:
             self._feed.drop(viewer)
 
-    def _steer(self, command: dict[str, Any]) -> dict[str, Any]:
+    def _seen(self, boot: object, seq: object) -> int | None:
+        """The number of an event that a page says it has seen, if it was of this server."""
+        digits = str(seq)
+        if boot != self._bus.boot or not (digits.isascii() and digits.isdigit()) or len(digits) > 18:
+            return None
+        return int(digits) if int(digits) <= self._bus.ring.last else None
+
+    def _steer(self, command: dict[str, Any], session: str = "") -> dict[str, Any]:
         """Change the `filter` or the `page` of a view, or have it `paused`, or `parked` while nobody looks."""
         viewer = self._feed.find(str(command.get("token")))
-        if viewer is None:
+        if viewer is None or viewer.visitor.session != session:
             return {"ok": False, "error": "this view has ended"}
+        viewer.confirm()
         if "filter" in command:
             passes, error = _parse(str(command["filter"]))
             if error is not None:
@@ -203,7 +249,9 @@ class Panel:
     def _detail(self, event_id: str) -> str | None:
         """All of one event as JSON text, or None if it is no longer in the ring."""
         event = self._bus.find(str(event_id))
-        return None if event is None else encode(view(event, self._bus.boot, Detail)).decode()
+        if event is None:
+            return None
+        return encode(detail(event, self._bus.boot, trace_lines(self._bus.ring, event))).decode()
 
     def _complete(self, typed: dict[str, Any]) -> list[dict[str, Any]]:
         """What the filter's `text` could become where its `cursor` is."""
@@ -214,19 +262,23 @@ class Panel:
 
     def _copy_as(self, what: dict[str, Any]) -> dict[str, Any]:
         """The event of that `id` as a command for that `kind` of client."""
-        event = self._bus.find(str(what.get("id")))
-        write = COMMANDS.get(str(what.get("kind")))
-        if event is None or write is None:
+        event, client = self._bus.find(str(what.get("id"))), str(what.get("kind"))
+        if event is None or client not in CLIENTS:
             return {"error": "The ring has evicted this event."}
-        host = header(event.request_headers, b"host")
         try:
-            return {"text": write(event, f"{event.scheme or 'http'}://{host}")}
+            return {"text": command(event, client)}
         except CannotCopyError as error:
             return {"error": f"It cannot be copied: {error}."}
 
     def _unsent(self, session: str) -> int:
         messages = _queue_of(self._blocks).pending_messages_per_session.get(session)
         return 0 if messages is None else messages.qsize()
+
+
+@lru_cache(maxsize=16)
+def in_json(frame: str) -> orjson.Fragment:
+    """Return a frame as Gradio has to send it, made once for all pages that get it. Gradio would do so for each."""
+    return orjson.Fragment(orjson.dumps(frame))
 
 
 def _in_event_loop(function: Callable[[], T]) -> T:

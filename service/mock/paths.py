@@ -3,7 +3,9 @@
 import posixpath
 from typing import Final
 
-RESERVED: Final = frozenset(("/log", "/events", "/livez"))
+from reqscope.service.ingest import ROUTES
+
+RESERVED: Final = frozenset((*ROUTES, "/livez"))
 """What the API's port answers itself."""
 
 

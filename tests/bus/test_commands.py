@@ -475,7 +475,7 @@ def test_the_path_of_the_address_comes_before_that_of_the_request(copy: Copier) 
         ),
         (
             request("PUT", body=b"SECRET" * 50_000),
-            "The body of 300000 bytes is too long for a command: it is left out.",
+            "The body of 300000 bytes is too long to be sent from here: it is left out.",
         ),
         (request("PUT", "[withheld]"), "The path could not be made safe to show, so this one is not right."),
         (request("PUT", headers=((b"x y", b"SECRET"),)), "Left out: 1 header that no client can send."),

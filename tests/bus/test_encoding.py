@@ -122,6 +122,53 @@ def test_a_lone_surrogate_may_be_in_a_key() -> None:
 def test_what_has_no_json_form_is_refused() -> None:
     with pytest.raises(TypeError):
         encode({"value": object()})
+    with pytest.raises(TypeError):
+        encode_lines([{"value": object(), "text": "\ud800"}])
+    with pytest.raises(TypeError):
+        encode({None: 1})
+
+
+def test_what_has_no_json_form_is_shown_as_python_would_where_that_is_asked_for() -> None:
+    class Odd:
+        def __repr__(self) -> str:
+            return "<odd \u202e>"
+
+    values = [{"value": Odd(), "z": 1j}, {None: {Odd(): "\ud800"}}]
+
+    assert encode_lines(values, lenient=True) == (
+        b'{"value":"<odd \\u202e>","z":"1j"}\n{"None":{"<odd \\u202e>":"\\\\ud800"}}\n'
+    )
+
+
+def nested(depth: int) -> object:
+    value: object = 1
+    for _ in range(depth):
+        value = {"a": [value]}
+    return value
+
+
+@pytest.mark.parametrize("depth", [10, 500, 100_000])
+def test_any_depth_is_one_line_of_json(depth: int) -> None:
+    text = encode(nested(depth)).decode()
+
+    assert text.splitlines() == [text]
+    assert ("\u2026" in text) == (read(text) != nested(10))
+
+
+def test_what_holds_itself_is_cut() -> None:
+    value: dict[str, object] = {"a": 1}
+    value["self"] = value
+
+    assert read(encode_lines([value]).splitlines()[0]) is not None
+
+
+@pytest.mark.parametrize("digits", [3_800, 4_301, 100_000])
+def test_an_integer_of_any_length_costs_no_line(digits: int) -> None:
+    number = 10**digits
+
+    (shown,) = cast("list[object]", read(encode([number])))
+
+    assert shown == (number if digits < 3_900 else hex(number))
 
 
 @FAST

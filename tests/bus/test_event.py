@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reqscope.bus import Event, EventBus, RingBuffer
-from reqscope.bus.event import OVERHEAD, Headers
+from reqscope.bus.event import OVERHEAD, Glance, Headers
 
 FAST = settings(derandomize=True, deadline=None)
 
@@ -109,6 +109,9 @@ class Seal:
         if self.before is not None:
             self.before(event)
 
+    def glance(self, event: Event) -> Glance:
+        return Glance(self.path, b"", None, None, b"")
+
 
 def test_an_event_without_a_seal_is_open_already() -> None:
     event = Event(time=0, path="/x")
@@ -139,6 +142,16 @@ def test_what_was_sealed_while_it_was_opened_stays_so_until_it_is_opened_again()
     assert event.sealed is later
     assert event.open().path == "/later"
     assert event.sealed is None
+
+
+def test_a_glance_leaves_the_seal_and_is_the_events_own_text_once_it_is_open() -> None:
+    seal = Seal()
+    event = Event(time=0, sealed=seal, route="/{any}", error="ValueError")
+
+    assert event.glance().path == "/opened"
+    assert (event.path, event.sealed, seal.opened) == ("", seal, 0)
+    event.open().query, event.body = b"a=1", b"text"
+    assert event.glance() == Glance("/opened", b"a=1", "/{any}", "ValueError", b"text")
 
 
 def test_a_seal_that_fails_stays() -> None:

@@ -84,7 +84,7 @@ class TestCsv:
 
         assert tuple(row) == COLUMNS
         assert {name: value for name, value in row.items() if value} == {
-            "timestamp": "2023-11-14T22:13:20.123457Z",
+            "timestamp": "2023-11-14T22:13:20.123456Z",
             "level": "warning",
             "event": "request",
             "id": "cafe-7",

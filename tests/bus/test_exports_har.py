@@ -124,7 +124,7 @@ def test_an_entry_says_all_that_was_captured() -> None:
         )
     )
     assert entry == {
-        "startedDateTime": "2023-11-14T22:13:20.123457Z",
+        "startedDateTime": "2023-11-14T22:13:20.123456Z",
         "time": 500.0,
         "request": {
             "method": "POST",

@@ -4,6 +4,7 @@ import anyio
 import pytest
 
 from reqscope.bus import Event, Failure, FailureGroup, Failures
+from reqscope.bus.event import Glance
 from reqscope.bus.failures import MAX_GROUPS, FailureStatistics
 
 DEADLINE = 20.0
@@ -19,6 +20,9 @@ class Opens:
     def open(self, event: Event) -> None:
         self.opened += 1
         event.failure = self.failure
+
+    def glance(self, event: Event) -> Glance:
+        return event.open().glance()
 
 
 def failed(fingerprint: str, time: int = 0, message: str = "m", **more: object) -> Event:

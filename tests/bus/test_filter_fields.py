@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from reqscope.bus import Event, Failure, Filter, FilterError, LogLine
-from reqscope.bus.event import Body
+from reqscope.bus.event import Body, Glance
 from reqscope.bus.filter_fields import ALIASES, FIELDS, HEADER, find
 from reqscope.bus.filter_kinds import Cost, Field
 from reqscope.bus.filters import MAX_SCANS
@@ -41,6 +41,9 @@ class Seal:
     def open(self, event: Event) -> None:
         self.opened += 1
         self._fill(event)
+
+    def glance(self, event: Event) -> Glance:
+        return event.open().glance()
 
 
 def passes(text: str, event: Event = EVENT) -> bool:

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from reqscope.bus import Event, JsonLogSink
+from reqscope.bus.lines import PartlyWritten
 
 FAST = settings(derandomize=True, deadline=None)
 
@@ -66,7 +67,7 @@ def lines_of(events: list[Event], *processors: Processor) -> list[str]:
     return text.splitlines()
 
 
-def read(line: str) -> dict[str, Any]:
+def read(line: str | bytes) -> dict[str, Any]:
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is not JSON")
 
@@ -93,6 +94,7 @@ def test_a_line_has_what_structlog_readers_look_for() -> None:
     (line,) = lines_of([Event(time=1_500_000_000, seq=3, method="GET", path="/x", status=503, total=0.25)])
 
     assert read(line) == {
+        "schema": 1,
         "timestamp": "1970-01-01T00:00:01.500000Z",
         "level": "error",
         "event": "request",
@@ -149,6 +151,66 @@ def test_a_chain_may_end_in_a_renderer_of_its_own(renderer: Processor) -> None:
     (line,) = lines_of([Event(time=0, path="/x")], renderer)
 
     assert read(line)["url.path"] == "/x"
+
+
+def test_text_of_a_renderer_stays_one_line_that_no_terminal_obeys() -> None:
+    def plain(logger: WrappedLogger, level: str, event_dict: EventDict) -> str:
+        return f"path={event_dict['url.path']}"
+
+    def broken(logger: WrappedLogger, level: str, event_dict: EventDict) -> bytes:
+        return b"\xff\x1b[31m\n"
+
+    events = [Event(time=0, path="/x\n\x1b[31m\x9b\u202e\ud800")]
+    assert lines_of(events, plain) == ["path=/x\\u000a\\u001b[31m\\u009b\\u202e\\ud800"]
+    assert lines_of(events, broken) == ["\\xff\\u001b[31m\\u000a"]
+
+
+def test_whatever_a_processor_adds_every_line_is_json() -> None:
+    deep: list[Any] = []
+    for _ in range(2_000):
+        deep = [deep]
+    values = iter([10**5_000, deep, object(), {1: {None: float("nan")}}, "\udc80", b"\xff", {3, 4}])
+
+    def add(logger: WrappedLogger, level: str, event_dict: EventDict) -> EventDict:
+        return {**event_dict, "value": next(values)}
+
+    lines = lines_of([Event(time=0, seq=seq) for seq in range(7)], add)
+
+    assert [read(line)["seq"] for line in lines] == [*range(7)]
+
+
+def test_a_processor_that_fails_costs_the_event_and_says_why() -> None:
+    destination = Memory()
+
+    def fail(logger: WrappedLogger, level: str, event_dict: EventDict) -> EventDict:
+        return {**event_dict, "ratio": 1 / event_dict["seq"]}
+
+    def silly(logger: WrappedLogger, level: str, event_dict: EventDict) -> Any:
+        return event_dict if event_dict["seq"] != 3 else 7
+
+    with pytest.raises(PartlyWritten) as caught:
+        JsonLogSink("memory", "cafe", destination, [fail, silly]).write([Event(time=0, seq=seq) for seq in range(5)])
+
+    assert caught.value.written == 3
+    assert isinstance(caught.value.__cause__, TypeError)
+    assert [read(line)["seq"] for line in destination.getvalue().splitlines()] == [1, 2, 4]
+
+
+def test_what_a_processor_drops_is_not_lost_when_the_disk_is_full(tmp_path: Path) -> None:
+    path = tmp_path / "requests.jsonl"
+
+    def odd_ones(logger: WrappedLogger, level: str, event_dict: EventDict) -> EventDict:
+        if event_dict["seq"] % 2 == 0:
+            raise structlog.DropEvent
+        return event_dict
+
+    sink = JsonLogSink.to_file(path, "cafe", [odd_ones])
+    with largest_file(250), pytest.raises(PartlyWritten) as caught:
+        sink.write([Event(time=0, seq=seq) for seq in range(10)])
+    sink.close()
+
+    assert [read(line)["seq"] for line in path.read_text().splitlines()] == [1, 3]
+    assert caught.value.written == 2 + 5
 
 
 def test_processors_of_structlog_work_in_the_chain() -> None:
@@ -264,8 +326,9 @@ def test_a_full_device_is_an_error() -> None:
         pytest.skip("no /dev/full here")
     sink = JsonLogSink.to_file(Path("/dev/full"), "cafe")
 
-    with pytest.raises(OSError, match="No space left on device"):
+    with pytest.raises(PartlyWritten) as caught:
         sink.write([Event(time=0)])
+    assert (caught.value.written, str(caught.value.__cause__)) == (0, "[Errno 28] No space left on device")
     sink.close()
 
 
@@ -280,18 +343,21 @@ def largest_file(size: int) -> Generator[None, None, None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_line_that_was_cut_short_spoils_no_other(tmp_path: Path) -> None:
+def test_a_line_that_was_cut_short_is_taken_back_and_the_lines_before_it_count(tmp_path: Path) -> None:
     path = tmp_path / "requests.jsonl"
     sink = JsonLogSink.to_file(path, "cafe")
     sink.write([Event(time=0, seq=1)])
 
-    with largest_file(path.stat().st_size + 20), pytest.raises(OSError, match="File too large"):
-        sink.write([Event(time=0, seq=2)])
-    sink.write([Event(time=0, seq=3), Event(time=0, seq=4)])
+    line = path.stat().st_size
+    with largest_file(line * 3 + 20), pytest.raises(PartlyWritten) as caught:
+        sink.write([Event(time=0, seq=seq) for seq in (2, 3, 4, 5)])
+    left = path.read_text()
+    sink.write([Event(time=0, seq=6)])
     sink.close()
 
-    whole = [line for line in path.read_text().splitlines() if line.endswith("}")]
-    assert [read(line)["seq"] for line in whole] == [1, 3, 4]
+    assert caught.value.written == 2
+    assert [read(line)["seq"] for line in left.splitlines()] == [1, 2, 3]
+    assert [read(line)["seq"] for line in path.read_text().splitlines()] == [1, 2, 3, 6]
 
 
 @pytest.mark.timeout(10)

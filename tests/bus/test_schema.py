@@ -1,4 +1,5 @@
 import base64
+from datetime import datetime
 
 import msgspec
 import pytest
@@ -32,10 +33,11 @@ FULL = Event(
     total=0.5,
     app=0.75,
     error="client_disconnected",
+    replay_of="cafe-3",
 )
 
 SUMMARY = {
-    "timestamp": "2023-11-14T22:13:20.123457Z",
+    "timestamp": "2023-11-14T22:13:20.123456Z",
     "level": "error",
     "event": "record",
     "id": "cafe-7",
@@ -56,6 +58,7 @@ SUMMARY = {
     "duration": 0.5,
     "app_duration": 0.75,
     "error.type": "client_disconnected",
+    "replay_of": "cafe-3",
 }
 ENTRY = SUMMARY | {"body": '{"total":3}'}
 DETAIL = ENTRY | {
@@ -81,7 +84,7 @@ def test_a_field_without_a_value_is_left_out(as_type: type[Summary]) -> None:
     shown = msgspec.to_builtins(view(Event(time=0), "cafe", as_type))
 
     assert shown == {
-        "timestamp": "1970-01-01T00:00:00Z",
+        "timestamp": "1970-01-01T00:00:00.000000Z",
         "level": "info",
         "event": "request",
         "id": "cafe-0",
@@ -140,10 +143,12 @@ def test_a_body_that_is_not_text_is_an_entry_of_its_own_name() -> None:
 @FAST
 @given(st.integers(0, 4_000_000_000_000_000))
 def test_a_timestamp_is_exact_to_the_microsecond(microseconds: int) -> None:
-    timestamp = view(Event(time=microseconds * 1_000), "", Summary).timestamp
+    shown = view(Event(time=microseconds * 1_000 + 999), "", Summary).timestamp
 
+    timestamp = datetime.fromisoformat(shown)
     whole, fraction = divmod(microseconds, 1_000_000)
     assert (int(timestamp.timestamp()), timestamp.microsecond) == (whole, fraction)
+    assert len(shown) == len("2026-01-01T00:00:00.000000Z")
 
 
 def test_durations_are_shown_to_the_microsecond() -> None:

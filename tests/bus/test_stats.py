@@ -84,6 +84,22 @@ def test_only_the_seconds_after_the_one_named_are_returned() -> None:
     assert stats.snapshot(after=1_000_001).events == 4
 
 
+def test_the_seconds_alone_are_those_of_a_snapshot_and_one_that_goes_on_is_told_anew() -> None:
+    clock = FakeClock()
+    stats = Stats(EventBus(), clock=clock)
+    for _ in range(3):
+        stats.count(timed(0.1))
+        clock.now += 1
+    clock.now -= 1
+
+    assert stats.seconds(1_000_000) == stats.snapshot(1_000_000).seconds
+    assert [second.classes[0] for second in stats.seconds(1_000_000)] == [1, 1]
+    stats.count(timed(0.3))
+    assert [second.classes[0] for second in stats.seconds(1_000_000)] == [1, 2]
+    assert stats.seconds(1_000_001)[0].latency.maximum == 0.3
+    assert stats.seconds(1_000_002) == ()
+
+
 def test_seconds_leave_the_window_and_stay_in_the_totals() -> None:
     clock = FakeClock()
     stats = Stats(EventBus(), clock=clock)

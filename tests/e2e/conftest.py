@@ -1,5 +1,6 @@
 """Real servers in processes of their own, and a real browser."""
 
+import os
 import re
 import shutil
 import signal
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,7 +67,12 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
 
     @contextmanager
     def start_server(
-        *command: str, api_port: int = 0, panel_port: int = 0, stdout: int | None = None
+        *command: str,
+        api_port: int = 0,
+        panel_port: int = 0,
+        stdout: int | None = None,
+        configuration: Path | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> Generator[Server]:
         log = tmp_path_factory.mktemp("log") / "events.jsonl"
         ports = ["--api-port", str(api_port), "--panel-port", str(panel_port)]
@@ -75,6 +81,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
             [sys.executable, "-m", "reqscope.service", *command, *ports, *logging],
             stdout=subprocess.DEVNULL if stdout is None else stdout,
             stderr=subprocess.PIPE,
+            env={**os.environ, "XDG_CONFIG_HOME": str(configuration or log.parent), **(environment or {})},
         )
         with ending(process):
             output = lines_of(process)

@@ -286,3 +286,32 @@ def test_a_time_range_is_dragged_over_in_a_chart(server: Server, page: Page) -> 
     page.mouse.up()
     expect(rows(page)).to_have_count(0)
     expect(field).to_have_value(re.compile(r"^time:\S+$"))
+
+
+def test_a_page_that_has_nothing_to_show_says_what_to_send(start: Start, open_page: OpenPage) -> None:
+    with start("serve") as server:
+        page = open_page(server.panel, permissions=["clipboard-read", "clipboard-write"])
+        empty = page.locator(".rq-empty")
+        expect(empty).to_contain_text("No requests yet.")
+        empty.get_by_role("button", name="Copy").click()
+        expect(empty.get_by_role("button")).to_have_text("Copied.")
+        subprocess.run(["bash", "-c", page.evaluate("navigator.clipboard.readText()")], check=True, capture_output=True)
+
+        expect(row(page, "hello")).to_be_visible()
+        expect(empty).to_be_hidden()
+
+
+def test_a_click_is_not_lost_to_a_page_that_is_written_anew_meanwhile(server: Server, open_page: OpenPage) -> None:
+    httpx.get(f"{server.api}/items/1")
+    page = open_page(f"{server.panel}/?view=routes")
+    heading = page.locator("thead .rq-link", has_text="p95")
+    box = heading.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    httpx.get(f"{server.api}/items/1")
+    count = page.locator('[data-id="received"]')
+    expect(count).to_have_text(f"{server.stats()['published']:,}")
+    page.mouse.up()
+
+    expect(page.get_by_role("columnheader", name="p95")).to_have_attribute("aria-sort", "descending")

@@ -242,7 +242,8 @@ class Viewer:
     def __init__(self, server: Server, number: int) -> None:
         self._session = f"viewer-{number}"
         self._client = httpx.Client(base_url=f"{server.panel}/gradio_api", timeout=DEADLINE)
-        config = httpx.get(f"{server.panel}/config").json()
+        page = httpx.get(server.panel).text
+        config = json.loads(page.partition("window.gradio_config = ")[2].partition(";</script>")[0])
         load = next(each for each in config["dependencies"] if each["targets"][0][1] == "load")
         join = {"data": [], "fn_index": load["id"], "session_hash": self._session}
         self._client.post("/queue/join", json=join).raise_for_status()

@@ -1,5 +1,6 @@
 """A real server in the event loop of the test, and ways to wait for what it does."""
 
+import json
 import os
 import socket
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
@@ -29,11 +30,13 @@ def anyio_backend() -> tuple[str, dict[str, bool]]:
 
 
 @pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No setting of whoever runs the tests has a say in them."""
     for name in [*os.environ]:
         if name.upper().startswith("REQSCOPE_") or name in ("API_PORT", "GRADIO_PORT"):
             monkeypatch.delenv(name)
+    # Nor has who they let in to a panel of their own.
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-configuration"))
 
 
 async def until(holds: Callable[[], bool], what: str) -> None:
@@ -54,6 +57,11 @@ async def published(bus: EventBus, count: int = 1) -> list[Event]:
 def client(url: str, **options: Any) -> httpx.AsyncClient:
     """Return a client for that server alone, with connections of its own."""
     return httpx.AsyncClient(base_url=url, timeout=DEADLINE, trust_env=False, **options)
+
+
+def config_in(page: httpx.Response) -> Any:
+    """Return what Gradio made a page from: its components, and whom it takes the client for."""
+    return json.loads(page.text.partition("window.gradio_config = ")[2].partition(";</script>")[0])
 
 
 async def read_all(connection: anyio.abc.ByteReceiveStream) -> bytes:

@@ -5,7 +5,8 @@ import pytest
 
 from reqscope.bus import Event
 from reqscope.service import Settings
-from reqscope.service.admin import LOOPBACK_HOSTS, ControlPlane
+from reqscope.service.admin import ControlPlane
+from reqscope.service.hosts import LOOPBACK_HOSTS, Hosts
 from reqscope.service.pipeline import Pipeline
 
 from .conftest import client, serving
@@ -17,7 +18,7 @@ pytestmark = pytest.mark.anyio
 async def url(anyio_backend: object) -> AsyncIterator[str]:
     """The address of a control plane that has seen one event."""
     pipeline = Pipeline(Settings(log="none"))
-    control = ControlPlane(pipeline, lambda: {"in_flight": 3}, LOOPBACK_HOSTS)
+    control = ControlPlane(pipeline, lambda: {"in_flight": 3}, Hosts(LOOPBACK_HOSTS))
     pipeline.bus.publish(Event(time=0, path="/seen"))
     async with control.running(), serving(control.app, lifespan="on") as url:
         yield url

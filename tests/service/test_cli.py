@@ -11,7 +11,7 @@ import pytest
 from reqscope.service import Settings
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-COMMANDS = ["serve", "run", "demo", "tail", "config"]
+COMMANDS = ["serve", "run", "demo", "tail", "config", "query"]
 
 
 @pytest.fixture
@@ -170,6 +170,11 @@ class TestRefusals:
         result = run("serve", "--api-port", "0", "--panel-port", "0", "--log", "file", "--log-file", str(tmp_path))
 
         assert_fails(result, 1, "cannot write to the log file", "Is a directory", "--log-file")
+
+    def test_history_without_a_log_file_is_an_error_that_says_so(self, run: Run) -> None:
+        result = run("serve", "--api-port", "0", "--panel-port", "0", "--log", "stdout", REQSCOPE_HISTORY="true")
+
+        assert_fails(result, 1, "log lines go to stdout", "--log file")
 
     @pytest.mark.parametrize(
         ("target", "words"),

@@ -16,6 +16,7 @@ from starlette.types import Message
 
 from reqscope.bus import Body, Event, EventBus
 from reqscope.bus.encoding import encode
+from reqscope.bus.event import Glance
 from reqscope.bus.schema import Detail, view
 from reqscope.service import Redaction
 from reqscope.service.admin import answer_with_problems
@@ -69,6 +70,9 @@ class Opens:
 
     def open(self, event: Event) -> None:
         event.path = f"/opened/{event.seq}"
+
+    def glance(self, event: Event) -> Glance:
+        return event.open().glance()
 
 
 class TestExport:

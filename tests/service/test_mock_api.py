@@ -13,6 +13,7 @@ from reqscope.service.admin import answer_with_problems
 from reqscope.service.collector import fallback_app
 from reqscope.service.mock import MockApp, StubStore
 from reqscope.service.mock.api import mock_router
+from reqscope.service.origins import OriginGate, Origins
 from reqscope.service.pipeline import Pipeline
 from reqscope.service.settings import Settings
 
@@ -28,6 +29,7 @@ async def both() -> AsyncGenerator[tuple[httpx.AsyncClient, httpx.AsyncClient, E
     """A client of the mock, one of its admin API, and the bus."""
     store, pipeline = StubStore(), Pipeline(Settings(log="none", bodies="all"))
     admin = FastAPI()
+    admin.add_middleware(OriginGate, origins=Origins())  # as the control plane has it
     admin.include_router(mock_router(store, pipeline.bus))
     answer_with_problems(admin)
     app = pipeline.capture(MockApp(store, fallback_app()))

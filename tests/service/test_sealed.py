@@ -186,6 +186,19 @@ class TestOpening:
         assert event.failure.message == "password=" + mask.decode()
         assert mask.decode() in event.failure.traceback
 
+    @pytest.mark.parametrize("app", [answering(b"{}"), failing], ids=["answered", "failed"])
+    async def test_a_glance_is_what_an_open_event_shows_and_leaves_the_rest_sealed(
+        self, bus: EventBus, app: ASGIApp
+    ) -> None:
+        event = await sealed_event(bus, app)
+        shown = event.glance()
+
+        assert event.sealed is not None
+        assert (event.path, event.request_headers, event.request_body) == ("", (), None)
+        assert SECRET not in repr(shown)
+        assert shown == event.open().glance()
+        assert shown.path == "/reset;token=" + MASK(SECRET.encode()).decode()
+
     async def test_a_second_time_it_is_the_same(self, bus: EventBus) -> None:
         event = await sealed_event(bus, failing)
         seal = event.sealed
@@ -229,6 +242,19 @@ class TestOpening:
 
         assert {name: getattr(event, name) for name in expected} == expected
         assert SECRET not in repr(event)
+        assert faults.statistics().kinds.keys() == {"redaction: ValueError"}
+
+    @pytest.mark.parametrize(("step", "expected"), [("path", "[withheld]"), ("query", b"")])
+    async def test_so_it_is_in_a_glance(
+        self, bus: EventBus, caplog: pytest.LogCaptureFixture, step: str, expected: object
+    ) -> None:
+        redaction, faults = BrokenRedaction(), Faults()
+        event = await sealed_event(bus, failing, redaction=redaction, faults=faults)
+        redaction.broken = step
+        shown = event.glance()
+
+        assert getattr(shown, step) == expected
+        assert SECRET not in repr(shown)
         assert faults.statistics().kinds.keys() == {"redaction: ValueError"}
 
     async def test_a_body_that_the_redaction_cannot_look_at_says_so(self, bus: EventBus) -> None:

@@ -14,9 +14,32 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "port_auto": ("true", True),
     "trusted_proxies": ("10.0.0.0/8,::1", "10.0.0.0/8,::1"),
     "insecure": ("1", True),
+    "sign_in": ("on", "on"),
+    "users_file": ("who/users.json", Path("who/users.json")),
+    "tokens_file": ("who/tokens.json", Path("who/tokens.json")),
+    "allowed_hosts": ("monitor.example, 192.0.2.7:80 ,", ("monitor.example", "192.0.2.7:80")),
+    "allowed_origins": ("https://shop.example", ("https://shop.example",)),
+    "max_headers": ("7", 7),
+    "max_header_bytes": ("2048", 2048),
+    "header_timeout": ("2.5", 2.5),
+    "body_timeout": ("2.5", 2.5),
+    "send_timeout": ("2.5", 2.5),
+    "max_connections": ("17", 17),
     "log": ("both", "both"),
     "log_file": ("logs/x.jsonl", Path("logs/x.jsonl")),
     "log_when_full": ("block", "block"),
+    "log_rotate_size": ("2MiB", 2 << 20),
+    "log_rotate_every": ("12h", 43_200),
+    "log_keep_files": ("3", 3),
+    "log_keep_days": ("0.5", 0.5),
+    "log_min_free": ("1GB", 10**9),
+    "log_compress": ("zstd", "zstd"),
+    "log_fsync": ("always", "always"),
+    "log_format": ("pretty", "pretty"),
+    "log_schema": ("ecs", "ecs"),
+    "log_processors": ("shop.logs:add, shop.logs:drop ,", ("shop.logs:add", "shop.logs:drop")),
+    "access_log": ("true", True),
+    "history": ("true", True),
     "capacity": ("17", 17),
     "max_bytes": ("4096", 4096),
     "max_age": ("1.5", 1.5),
@@ -30,6 +53,7 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "echo_request_id": ("yes", True),
     "stubs": ("stubs/a.yaml", Path("stubs/a.yaml")),
     "capture_panel": ("true", True),
+    "replay": ("GET, /items/* ,POST /orders", ("GET", "/items/*", "POST /orders")),
     "redact": ("x-tenant, Authorization ,", ("x-tenant", "Authorization")),
 }
 """For each setting a text that is not its default, and the value that this means."""
@@ -86,6 +110,16 @@ def test_the_plain_name_of_a_port_is_honoured_and_reqscopes_own_wins_over_it(
     assert Settings.variables(name) == (own, plain)
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("0", 0), ("90", 90), ("30s", 30), ("5m", 300), ("1h", 3_600), ("1 d", 86_400), ("2W", 1_209_600)],
+)
+def test_a_span_of_time_is_written_with_its_unit(text: str, seconds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REQSCOPE_LOG_ROTATE_EVERY", text)
+
+    assert Settings().log_rotate_every == seconds
+
+
 @pytest.mark.parametrize("text", ["", " ", ",", " , "])
 def test_an_empty_list_of_names_to_mask_masks_nothing(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REQSCOPE_REDACT", text)
@@ -102,7 +136,17 @@ def test_an_empty_list_of_names_to_mask_masks_nothing(text: str, monkeypatch: py
         ("panel_port", "GRADIO_PORT", "65536"),
         ("port_auto", "REQSCOPE_PORT_AUTO", "perhaps"),
         ("log", "REQSCOPE_LOG", "syslog"),
+        ("sign_in", "REQSCOPE_SIGN_IN", "perhaps"),
         ("log_when_full", "REQSCOPE_LOG_WHEN_FULL", "panic"),
+        ("log_rotate_size", "REQSCOPE_LOG_ROTATE_SIZE", "big"),
+        ("log_rotate_size", "REQSCOPE_LOG_ROTATE_SIZE", "-1"),
+        ("log_rotate_every", "REQSCOPE_LOG_ROTATE_EVERY", "daily"),
+        ("log_rotate_every", "REQSCOPE_LOG_ROTATE_EVERY", "1.5h"),
+        ("log_keep_files", "REQSCOPE_LOG_KEEP_FILES", "-1"),
+        ("log_keep_days", "REQSCOPE_LOG_KEEP_DAYS", "nan"),
+        ("log_min_free", "REQSCOPE_LOG_MIN_FREE", "10%"),
+        ("log_compress", "REQSCOPE_LOG_COMPRESS", "gzip"),
+        ("log_fsync", "REQSCOPE_LOG_FSYNC", "sometimes"),
         ("capacity", "REQSCOPE_CAPACITY", "0"),
         ("max_bytes", "REQSCOPE_MAX_BYTES", "64M"),
         ("max_age", "REQSCOPE_MAX_AGE", "0"),

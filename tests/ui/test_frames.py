@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reqscope.bus import Event, EventBus, Filter, JsonLogSink, LoopLag, Running, SinkRunner, Stats
-from reqscope.ui.frames import LONG, MAX_ROWS, SHOWN_RUNNING, Frame, Frames, Health
+from reqscope.ui.frames import LONG, MAX_ROWS, SAMPLE, SHOWN_RUNNING, Frame, Frames, Health
+from reqscope.ui.visitor import Anybody
 
 EVERYTHING = Filter.parse("")
 
@@ -33,11 +34,14 @@ def seqs(frame: Frame) -> list[int]:
 
 
 def test_the_first_frame_tells_the_page_its_name_and_whose_events_it_will_get(bus: EventBus, frames: Frames) -> None:
-    assert read(frames.hello("name")) == {
+    assert read(frames.hello("name", Anybody())) == {
         "kind": "hello",
         "token": "name",
         "boot": bus.boot,
         "classes": ["2xx", "3xx", "4xx", "5xx", "other"],
+        "user": {"name": "", "admin": True, "links": {}},
+        "paused": False,
+        "example": "",
     }
 
 
@@ -59,28 +63,16 @@ def test_a_row_has_the_cells_that_the_page_knows_in_its_order(bus: EventBus, fra
         route="/{x}",
         error="Oops",
         body=b"text \xff",
+        replay_of="cafe-1",
+        severity="warning",
         stub="pay",
     )
 
     (row,) = read(frames.full(EVERYTHING, 1))["rows"]
 
     assert row == [
-        *(
-            1,
-            1_700_000_000_123,
-            "record",
-            "PUT",
-            "/é",
-            "a=ÿ",
-            404,
-            12.346,
-            5,
-            "::1",
-            "/{x}",
-            "Oops",
-            "text \ufffd",
-            "pay",
-        )
+        *(1, 1_700_000_000_123, "record", "PUT", "/é", "a=ÿ", 404, 12.346, 5, "::1", "/{x}", "Oops", "text \ufffd", 1),
+        *("warning", "pay"),
     ]
 
 
@@ -89,7 +81,7 @@ def test_what_is_not_known_of_an_event_is_null_or_empty(bus: EventBus, frames: F
 
     (row,) = read(frames.full(EVERYTHING, 1))["rows"]
 
-    assert row == [1, 1_700_000_000_123, "request", "", "", "", 0, None, 0, "", None, None, "", None]
+    assert row == [1, 1_700_000_000_123, "request", "", "", "", 0, None, 0, "", None, None, "", 0, "", None]
 
 
 def test_a_full_frame_has_the_newest_rows_oldest_first_and_nothing_is_hidden_or_missed(
@@ -100,7 +92,8 @@ def test_a_full_frame_has_the_newest_rows_oldest_first_and_nothing_is_hidden_or_
     frame = frames.full(EVERYTHING, bus.ring.last)
 
     assert seqs(frame) == [*range(101, 101 + MAX_ROWS)]
-    assert frame.to == MAX_ROWS + 100
+    assert frame.to == read(frame)["to"] == MAX_ROWS + 100
+    assert read(frame)["older"] == 100
     assert (read(frame)["kind"], read(frame)["hidden"], read(frame)["missed"]) == ("full", 0, 0)
 
 
@@ -110,11 +103,13 @@ def test_an_added_frame_has_what_came_behind_the_cursor_and_says_how_many_are_hi
     publish(bus, MAX_ROWS + 100)
 
     some = frames.add(EVERYTHING, 595, 0, bus.ring.last)
-    most = frames.add(EVERYTHING, 40, 0, bus.ring.last)
+    most = frames.add(EVERYTHING, 100, 0, bus.ring.last)
+    many = frames.add(EVERYTHING, 40, 0, bus.ring.last)
 
     assert (seqs(some), read(some)["hidden"]) == ([596, 597, 598, 599, 600], 0)
-    assert (seqs(most), read(most)["hidden"]) == ([*range(101, 601)], 60)
-    assert (read(some)["kind"], some.to, most.to) == ("add", 600, 600)
+    assert (seqs(most), read(most)["hidden"]) == ([*range(101, 601)], 0)
+    assert (seqs(many), read(many)["hidden"]) == ([*range(601 - SAMPLE, 601)], 560 - SAMPLE)
+    assert (read(some)["kind"], some.to, most.to, many.to) == ("add", 600, 600, 600)
 
 
 def test_what_was_evicted_before_it_was_sent_is_counted_as_missed() -> None:
@@ -132,9 +127,9 @@ def test_a_filter_chooses_rows_and_counts_only_those_it_hides(bus: EventBus, fra
 
     frame = frames.add(Filter.parse("status:404"), 0, 0, bus.ring.last)
 
-    assert len(seqs(frame)) == MAX_ROWS
+    assert len(seqs(frame)) == SAMPLE
     assert all(number % 2 == 0 for number in seqs(frame))
-    assert read(frame)["hidden"] == 10
+    assert read(frame)["hidden"] == MAX_ROWS + 10 - SAMPLE
     assert read(frame)["counts"]["received"] == 2 * MAX_ROWS + 20
     assert frame.to == bus.ring.last
 

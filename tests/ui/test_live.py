@@ -13,6 +13,7 @@ from reqscope.ui import LiveFeed
 from reqscope.ui.frames import Frame, Frames
 from reqscope.ui.live import FRAME_INTERVAL, HEARTBEAT, PAGE_INTERVAL, Viewer
 from reqscope.ui.pages import LIVE
+from reqscope.ui.visitor import Anybody
 
 pytestmark = pytest.mark.anyio
 
@@ -214,21 +215,65 @@ class TestSteering:
 
         assert (again["new"], anew["new"]) == (4, 2)
 
-    async def test_a_filter_that_is_changed_during_a_pause_shows_what_there_is_now(
+    async def test_a_filter_that_is_changed_during_a_pause_is_of_what_is_held_and_of_what_waits(
         self, bus: EventBus, feed: LiveFeed
     ) -> None:
+        publish(bus, 2, status=404)
+        publish(bus, 1, status=200)
         page = Page(feed)
         await page.next()
         page.viewer.pause(True)
         publish(bus, 3, status=404)
+        publish(bus, 1, status=200)
         await page.next()
         page.viewer.show(Filter.parse("status:404"))
-        frame = await page.next()
-        publish(bus, 2, status=404)
-        paused = await page.next()
+        frame, paused = await page.next(), await page.next()
+        page.viewer.pause(False)
+        resumed = await page.next()
+
+        assert (frame["kind"], seqs(frame), frame["to"]) == ("full", [1, 2], 3)
+        assert (paused["kind"], paused["new"]) == ("paused", 3)
+        assert (resumed["kind"], seqs(resumed)) == ("add", [4, 5, 6])
+
+    async def test_a_view_that_is_opened_paused_holds_that_place_and_goes_on_from_there(
+        self, bus: EventBus, feed: LiveFeed
+    ) -> None:
+        publish(bus, 5)
+        page = Page(feed)
+        page.viewer = feed.open(EVERYTHING, paused_at=3)
+        frame, paused = await page.next(), await page.next()
+        page.viewer.pause(False)
+        resumed = await page.next()
 
         assert (frame["kind"], seqs(frame)) == ("full", [1, 2, 3])
         assert (paused["kind"], paused["new"]) == ("paused", 2)
+        assert (resumed["kind"], seqs(resumed), resumed["missed"]) == ("add", [4, 5], 0)
+
+    async def test_another_page_that_is_looked_at_during_a_pause_does_not_move_the_live_view(
+        self, bus: EventBus, feed: LiveFeed
+    ) -> None:
+        publish(bus, 2)
+        page = Page(feed)
+        await page.next()
+        page.viewer.pause(True)
+        publish(bus, 2)
+        await page.next()
+        page.viewer.turn_to("routes", None)
+        assert (await page.next())["kind"] == "page"
+        page.viewer.turn_to(LIVE, None)
+        held = await page.next()
+
+        assert (held["kind"], seqs(held)) == ("full", [1, 2])
+
+    async def test_a_page_that_says_what_it_has_seen_gets_the_rest_and_is_told_what_it_missed(
+        self, bus: EventBus, feed: LiveFeed
+    ) -> None:
+        publish(bus, 5)
+        page = Page(feed)
+        page.viewer = feed.open(EVERYTHING, after=3)
+        frame = await page.next()
+
+        assert (frame["kind"], seqs(frame), frame["missed"]) == ("add", [4, 5], 0)
 
     async def test_a_page_is_found_by_its_name_as_long_as_it_is_open(self, feed: LiveFeed) -> None:
         one, other = Page(feed), Page(feed)
@@ -314,6 +359,94 @@ class TestEnd:
         bus.close()
         await wait_all_tasks_blocked()
         assert bus.statistics().readers == ()
+
+
+class Somebody(Anybody):
+    """A visitor who can be signed out."""
+
+    name = "alice"
+    signed_in = True
+
+    def __init__(self, confirm_every: float | None = None) -> None:
+        self.confirm_every = confirm_every
+
+    def is_live(self) -> bool:
+        return self.signed_in
+
+
+class TestVisitors:
+    """Who looks at a page may be signed out while it is open."""
+
+    @staticmethod
+    def page(feed: LiveFeed, visitor: Somebody) -> Page:
+        page = Page(feed)
+        page.viewer.visitor = visitor
+        return page
+
+    async def test_a_page_hears_of_it_at_once_and_gets_nothing_more(
+        self, bus: EventBus, feed: LiveFeed, tasks: TaskGroup
+    ) -> None:
+        visitor = Somebody()
+        page, other = self.page(feed, visitor), Page(feed)
+        tasks.start_soon(page.read)
+        await other.next()
+        await wait_all_tasks_blocked()
+
+        visitor.signed_in = False
+        feed.look_again()
+        publish(bus)
+
+        assert seqs(await other.next()) == [1]
+        await wait_all_tasks_blocked()
+        assert [frame["kind"] for frame in page.frames] == ["full", "signed-out"]
+        assert page.viewer.closed
+
+    async def test_without_a_word_it_is_found_out_before_the_next_frame(self, bus: EventBus, feed: LiveFeed) -> None:
+        visitor = Somebody()
+        page = self.page(feed, visitor)
+        await page.next()
+
+        visitor.signed_in = False
+        publish(bus)
+
+        assert (await page.next())["kind"] == "signed-out"
+        assert await page.next() is None
+
+
+class TestConfirmation:
+    """Where only a request can tell whether somebody is still signed in."""
+
+    @pytest.fixture
+    def anyio_backend(self) -> tuple[str, dict[str, Any]]:
+        return "trio", {"clock": MockClock(autojump_threshold=0)}
+
+    async def test_a_page_is_asked_for_one_in_time_and_stays_open_if_it_sends_it(self, feed: LiveFeed) -> None:
+        page, start = TestVisitors.page(feed, Somebody(confirm_every=60)), anyio.current_time()
+        asked: list[float] = []
+        while anyio.current_time() < start + 200:
+            frame = await page.next()
+            if frame["kind"] == "confirm":
+                asked.append(anyio.current_time() - start)
+                page.viewer.confirm()
+
+        assert asked == pytest.approx([60, 120, 180])
+
+    async def test_a_page_that_does_not_answer_is_ended_a_minute_later(self, feed: LiveFeed) -> None:
+        page, start = TestVisitors.page(feed, Somebody(confirm_every=60)), anyio.current_time()
+        with anyio.fail_after(1_000):
+            await page.read()
+
+        kinds = [frame["kind"] for frame in page.frames]
+        assert kinds.count("confirm") == 1
+        assert kinds[-1] == "signed-out"
+        assert anyio.current_time() - start == pytest.approx(120)
+
+    async def test_whoever_steers_the_page_need_not_be_asked(self, feed: LiveFeed) -> None:
+        page = TestVisitors.page(feed, Somebody(confirm_every=60))
+        start = anyio.current_time()
+        while anyio.current_time() < start + 200:
+            assert (await page.next())["kind"] in ("full", "heartbeat")
+            page.viewer.confirm()
 
 
 class TestTime:

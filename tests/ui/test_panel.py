@@ -2,6 +2,7 @@ import json
 import os
 import re
 import socket
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -16,6 +17,7 @@ from fastapi import FastAPI
 from reqscope.bus import Event, EventBus, Stats
 from reqscope.service.launcher import Server
 from reqscope.ui import Panel
+from reqscope.ui.panel import in_json
 
 pytestmark = [
     pytest.mark.anyio,
@@ -44,20 +46,28 @@ class Site:
         self._sessions = 0
 
     @asynccontextmanager
-    async def open(self, **query: str) -> AsyncGenerator["Stream"]:
-        """Open a page as a browser does: join Gradio's queue, and listen to what it sends."""
+    async def open(self, left: object = None, **query: str) -> AsyncGenerator["Stream"]:
+        """Open a page as a browser does: join Gradio's queue, and listen to what it sends.
+
+        :param left: what a page says that gave its stream back and asks for another
+        """
         self._sessions += 1
         session = f"session{self._sessions}"
-        listener = {"data": [], "fn_index": 0, "session_hash": session, "event_data": None, "trigger_id": None}
+        listener = {"data": [], "fn_index": 0, "session_hash": session, "event_data": left, "trigger_id": None}
         joined = await self.http.post("/gradio_api/queue/join", json=listener, params=query)
         assert joined.status_code == 200
         params = {"session_hash": session}
         async with self.http.stream("GET", "/gradio_api/queue/data", params=params) as answer:
             yield Stream(answer.aiter_lines())
 
+    async def config(self) -> Any:
+        """Return what the page is made from."""
+        page = await self.http.get("/")
+        return json.loads(page.text.partition("window.gradio_config = ")[2].partition(";</script>")[0])
+
     async def call(self, function: str, data: object) -> Any:
         """Call a server function of the page, as its script does."""
-        (component,) = (await self.http.get("/config")).json()["components"]
+        (component,) = (await self.config())["components"]
         body = {"session_hash": "any", "component_id": component["id"], "fn_name": function, "data": data}
         answer = await self.http.post("/gradio_api/component_server", json=body)
         assert answer.status_code == 200
@@ -70,6 +80,7 @@ class Stream:
     def __init__(self, lines: AsyncIterator[str]) -> None:
         self._lines = lines
         self.token = ""
+        self.hello: Any = None
 
     async def next(self) -> Any:
         """Return the next frame, or None at the end of the stream."""
@@ -84,7 +95,8 @@ class Stream:
 
     async def begin(self) -> Any:
         """Read the first two frames, and return the second."""
-        self.token = (await self.next())["token"]
+        self.hello = await self.next()
+        self.token = self.hello["token"]
         return await self.next()
 
 
@@ -132,6 +144,16 @@ def publish(site: Site, count: int = 1, status: int = 200) -> list[int]:
 
 def seqs(frame: Any) -> list[int]:
     return [row[0] for row in frame["rows"]]
+
+
+class Finder:
+    """Notes what is imported, and finds nothing."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        self.asked.append(name)
 
 
 class TestSettings:
@@ -195,25 +217,39 @@ class TestPage:
         assert "cdnjs" not in page
 
     async def test_every_asset_is_in_the_page(self, site: Site) -> None:
-        config = (await site.http.get("/config")).json()
+        config = await site.config()
         everything = json.dumps([config["components"], config["css"], config["head"]])
 
         for name in assets():
             text = files("reqscope.ui").joinpath("assets", *name.split("/")).read_text("utf-8")
             assert json.dumps(text)[1:-1] in everything, name
 
-    async def test_gradios_own_doors_are_closed(self, site: Site) -> None:
-        http = site.http
-        info = await http.get("/gradio_api/info")
-        upload = await http.post("/gradio_api/upload", files={"files": ("x.txt", b"more than a byte")})
-        file = await http.get("/gradio_api/file=/etc/hostname")
-        direct = await http.post("/gradio_api/api/_stream", json={"data": []})
 
-        assert info.json() == {"named_endpoints": {}, "unnamed_endpoints": {}}
-        assert upload.status_code >= 400
-        assert file.status_code in (403, 404)
-        assert direct.status_code == 404
-        assert (await http.get("/monitoring")).status_code in (403, 404)
+class TestWrongCalls:
+    """What no page sends is refused, whatever it is; Gradio by itself answers much of it with a 500."""
+
+    @pytest.mark.parametrize(
+        "value", [None, 1, "x", True, [], [[]], {"token": []}, {"text": [], "cursor": {}}], ids=repr
+    )
+    @pytest.mark.parametrize("function", ["steer", "detail", "copy_as", "complete", "nope", "postprocess"])
+    async def test_a_function_called_with_anything(self, site: Site, function: str, value: object) -> None:
+        (component,) = (await site.config())["components"]
+        body = {"data": value, "fn_name": function, "component_id": component["id"], "session_hash": "s"}
+
+        answer = await site.http.post("/gradio_api/component_server/", json=body)
+
+        assert answer.status_code < 500
+        assert "Traceback" not in answer.text
+
+    @pytest.mark.parametrize("path", ["/gradio_api/component_server/", "/gradio_api/queue/join"])
+    @pytest.mark.parametrize(
+        "body", [b"", b"{", b"[" * 100_000, b"null", b"[]", b"1", b"\xff", b'{"data": NaN}', b"{}"]
+    )
+    @pytest.mark.parametrize("kind", ["application/json", "text/plain", "multipart/form-data; boundary=x"])
+    async def test_a_body_that_is_anything(self, site: Site, path: str, body: bytes, kind: str) -> None:
+        answer = await site.http.post(path, content=body, headers={"content-type": kind})
+
+        assert 400 <= answer.status_code < 500
 
 
 class TestStream:
@@ -238,6 +274,37 @@ class TestStream:
         async with site.open(filter="status:x") as page:
             assert seqs(await page.begin())[-2:] == before
 
+    async def test_a_view_whose_address_says_that_it_is_paused_is_paused_there(self, site: Site) -> None:
+        held, waiting = publish(site, 2)
+        async with site.open(paused=f"{site.bus.boot}-{held}") as page:
+            full, paused = await page.begin(), await page.next()
+
+        assert page.hello["paused"]
+        assert (seqs(full)[-1], paused["kind"], paused["new"]) == (held, "paused", 1)
+        assert waiting == held + 1
+
+    @pytest.mark.parametrize("place", ["", "-", "x", "{boot}-", "{boot}-x", "{boot}-²", "{boot}-9999999", "other-1"])
+    async def test_a_place_that_there_is_not_pauses_nothing(self, site: Site, place: str) -> None:
+        async with site.open(paused=place.format(boot=site.bus.boot)) as page:
+            full = await page.begin()
+
+        assert (page.hello["paused"], full["kind"]) == (False, "full")
+
+    async def test_a_page_that_gave_its_stream_back_is_sent_what_came_since(self, site: Site) -> None:
+        seen, missing, _ = publish(site, status=418) + publish(site, status=418) + publish(site, status=200)
+        left = {"asked": "?filter=status:418", "boot": site.bus.boot, "after": seen}
+        async with site.open(left) as page:
+            added = await page.begin()
+
+        assert (added["kind"], seqs(added), added["missed"]) == ("add", [missing], 0)
+
+    @pytest.mark.parametrize("left", [7, [], {}, {"boot": "other", "after": 1}, {"asked": None, "after": {}}])
+    async def test_a_page_that_makes_no_sense_of_where_it_was_is_sent_everything(
+        self, site: Site, left: object
+    ) -> None:
+        async with site.open(left) as page:
+            assert (await page.begin())["kind"] == "full"
+
     async def test_more_pages_than_gradio_has_threads_for_are_all_served_at_once(self, site: Site) -> None:
         count, frames, everyone = 60, dict[int, Any](), anyio.Event()
 
@@ -257,6 +324,46 @@ class TestStream:
             await until(lambda: None not in frames.values(), "every page to be told")
 
             assert [seqs(frame) for frame in frames.values()] == [new] * count
+
+    async def test_what_many_pages_are_sent_is_encoded_once(self, site: Site) -> None:
+        publish(site)  # so that the pages of other tests take note of that
+        await until(lambda: site.panel.viewers == 0, "the pages of other tests to be gone")
+        sent, begun, told = list[str](), list[int](), list[int]()
+
+        async def view(number: int) -> None:
+            async with site.open() as page:
+                await page.begin()
+                begun.append(number)
+                while (frame := await page.next())["kind"] != "add":
+                    sent.append(json.dumps(frame))
+                sent.append(json.dumps(frame))
+                told.append(number)
+
+        async with anyio.create_task_group() as tasks:
+            for number in range(50):
+                tasks.start_soon(view, number)
+            await until(lambda: len(begun) == 50, "every page to have begun")
+            before = in_json.cache_info()
+            publish(site, 3)
+            await until(lambda: len(told) == 50, "every page to be told")
+            after = in_json.cache_info()
+
+            assert after.misses - before.misses <= len(set(sent)) < 10
+            assert after.hits - before.hits >= 50 - len(set(sent))
+
+    async def test_gradio_looks_for_matplotlib_round_no_frame(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        finder = Finder()
+        async with site.open() as page:
+            await page.begin()
+            monkeypatch.setattr(sys, "meta_path", [finder, *sys.meta_path])
+            for _ in range(3):
+                publish(site)
+                while (await page.next())["kind"] != "add":
+                    pass
+
+        assert "matplotlib" not in finder.asked
 
     async def test_a_page_that_was_closed_is_found_out_at_the_next_sign_of_life(
         self, site: Site, monkeypatch: pytest.MonkeyPatch

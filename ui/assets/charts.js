@@ -7,6 +7,7 @@
   const CLASSES = ["2xx", "3xx", "4xx", "5xx", "other"];
   const QUANTILES = ["p50", "p95", "p99"];
 
+  const DASHES = [undefined, [6, 3], [2, 2]]; // so that lines differ by more than their colour
   const color = (name) => getComputedStyle(document.body).getPropertyValue("--rq-" + name).trim();
   const axis = (more) => ({
     stroke: () => color("soft"), font: "11px system-ui, sans-serif",
@@ -17,6 +18,18 @@
     const values = plot.data[series];
     return show ? values.flatMap((v, i) => (v !== null && values[i - 1] == null && values[i + 1] == null ? [i] : [])) : null;
   };
+  // What a legend says: the value under the pointer, or else of the last whole second.
+  const now = (plot, series, value, index, show) => {
+    const at = typeof index === "number" ? value : plot.data[series].at(-2) ?? plot.data[series].at(-1);
+    return at === null || at === undefined ? "–" : show(at);
+  };
+  const power = (round, value) => 10 ** round(Math.log10(Math.max(value, 0.001)));
+  const decades = (low, high) => {
+    const all = [];
+    for (let value = low; value <= high * 1.001; value *= 10) all.push(value);
+    return all.filter((_, i) => i % Math.ceil(all.length / 4) === 0);
+  };
+  const shortDuration = (ms) => (ms >= 1000 ? `${Math.round(ms / 1000)} s` : ms >= 1 ? `${Math.round(ms)} ms` : `${Number((ms * 1000).toPrecision(1))} µs`);
   const timeOf = (s) => new Date(s * 1000).toLocaleTimeString(undefined, { hour12: false });
 
   class Charts {
@@ -33,7 +46,7 @@
       };
       const x = axis({ space: 90, size: 24, values: (_, ticks) => ticks.map(timeOf) });
       const bars = uPlot.paths.bars({ size: [0.86, 24], align: 0 });
-      const time = { value: (_, s) => (s === null || s === undefined ? "–" : timeOf(s)), label: "At" };
+      const time = { value: (_, s, __, index) => (typeof index === "number" ? timeOf(s) : "now"), label: "At" };
       this.rate = new uPlot({
         ...shared, width: 400,
         scales: { ...shared.scales, y: { range: (_, low, high) => [0, Math.max(5, high * 1.08)] } },
@@ -47,22 +60,23 @@
       }, this.rateData(), rate);
       this.latency = new uPlot({
         ...shared, width: 400,
-        scales: { ...shared.scales, y: { range: (_, low, high) => [0, high ? high * 1.08 : 1] } },
-        axes: [x, axis({ size: 48 })],
-        series: [time, ...QUANTILES.map((name) => ({
-          label: name, stroke: () => color(name), width: 1.5, points: { show: true, filter: alone, size: 4 },
-          value: (_, value) => (value === null || value === undefined ? "–" : window.reqscope.formatDuration(value)),
+        // Logarithmic: one request of ten seconds must not make all the others a line on the ground.
+        scales: { ...shared.scales, y: { distr: 3, range: (_, low, high) => [power(Math.floor, low ?? 1), Math.max((high ?? 100) * 1.5, power(Math.floor, low ?? 1) * 10)] } },
+        axes: [x, axis({ size: 48, splits: (plot) => decades(plot.scales.y.min, plot.scales.y.max), filter: (_, ticks) => ticks, values: (_, ticks) => ticks.map(shortDuration) })],
+        series: [time, ...QUANTILES.map((name, i) => ({
+          label: name, stroke: () => color(name), width: 1.5, dash: DASHES[i], points: { show: true, filter: alone, size: 4 },
+          value: (plot, value, series, index) => now(plot, series, value, index, window.reqscope.formatDuration),
         }))],
       }, this.latencyData(), latency);
-      const line = (label, name, scale, show) => ({
-        label, scale, stroke: () => color(name), width: 1.5, points: { show: true, filter: alone, size: 4 },
-        value: (_, value) => (value === null || value === undefined ? "–" : show(value)),
+      const line = (label, name, scale, show, dash) => ({
+        label, scale, stroke: () => color(name), width: 1.5, dash, points: { show: true, filter: alone, size: 4 },
+        value: (plot, value, series, index) => now(plot, series, value, index, show),
       });
       const fromZero = (least) => ({ range: (_, low, high) => [0, Math.max(least, (high ?? 0) * 1.08)] });
       this.vitals = new uPlot({
         ...shared, width: 400, scales: { ...shared.scales, flight: fromZero(4), lag: fromZero(10) },
         axes: [x, axis({ size: 36, scale: "flight" }), axis({ size: 36, scale: "lag", side: 1, grid: { show: false } })],
-        series: [time, line("in flight", "flight", "flight", String), line("loop lag", "lag", "lag", window.reqscope.formatDuration)],
+        series: [time, line("in flight", "flight", "flight", String), line("loop lag", "lag", "lag", window.reqscope.formatDuration, DASHES[1])],
       }, this.vitalsData(), vitals);
       this.plots = [[this.rate, rate], [this.latency, latency], [this.vitals, vitals]];
       this.fit = () => {
@@ -98,8 +112,8 @@
       return { rate: Math.max(sum(whole), whole ? 0 : sum(part)), p95: (whole ?? part)?.[7] ?? null };
     }
     own(name, index) {
-      const second = index === null || index === undefined ? null : this.seconds.get(this.now - SPAN + 1 + index);
-      return second ? String(second[1 + CLASSES.indexOf(name)]) : index === null || index === undefined ? "–" : "0";
+      const second = this.seconds.get(typeof index === "number" ? this.now - SPAN + 1 + index : this.now - 1);
+      return second ? String(second[1 + CLASSES.indexOf(name)]) : "0";
     }
     times() { return Array.from({ length: SPAN }, (_, i) => this.now - SPAN + 1 + i); }
     rateData() {

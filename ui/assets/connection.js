@@ -14,12 +14,14 @@
     // A frame came: the next one is due before the deadline.
     heard() {
       clearTimeout(this.timer);
+      this.down = false;
       this.timer = setTimeout(() => this.lost(), this.deadline);
     }
     goodbye() { this.lost(); }
     lost() {
       if (this.parked) return;
       clearTimeout(this.timer);
+      this.down = true;
       this.onState("lost");
       this.timer = setTimeout(() => this.knock(), RETRY);
     }
@@ -27,8 +29,10 @@
       if (this.parked) return;
       try {
         const answer = await fetch(new URL("livez", document.baseURI), { cache: "no-store", signal: AbortSignal.timeout(3000) });
+        if (!this.down) return; // a page that was frozen finds its stream alive
         if (answer.ok) return location.reload();
       } catch { /* still down */ }
+      if (!this.down) return;
       this.timer = setTimeout(() => this.knock(), RETRY);
     }
     visibility() {

@@ -5,6 +5,7 @@
     const element = document.createElement(name);
     if (text !== undefined) element.textContent = text;
     if (className) element.className = className;
+    if (name === "pre") element.tabIndex = 0; // it may scroll, also by keyboard
     return element;
   };
   const button = (text, act) => {
@@ -16,29 +17,38 @@
 
   class Detail {
     // `fetchEvent` and `copyAs` ask the server, `onOpen` and `onClose` are told, `onFilter` goes to what is related,
-    // `onDraft`, where a service is mocked, begins a stub for such requests.
-    constructor(box, { fetchEvent, copyAs, onOpen, onClose, onFilter, onDraft }) {
+    // `replay`, where requests can be sent again, is what `Resend` needs for that, and `onDraft`, where a service is
+    // mocked, begins a stub for such requests.
+    constructor(box, { fetchEvent, copyAs, onOpen, onClose, onFilter, replay, onDraft }) {
       Object.assign(this, { box, fetchEvent, copyAs, onOpen, onClose, onFilter, onDraft });
+      this.resend = replay ? new window.reqscope.Resend(replay, (sent) => this.open(sent, true)) : null;
       this.wanted = null;
       this.tab = "Overview"; // the tab that was chosen last stays chosen for the next event
     }
     get isOpen() { return !this.box.hidden; }
-    async open(id) {
+    // `compared`: a replay beside what it is a replay of.
+    async open(id, compared = false) {
       this.wanted = id;
       let text;
       try { text = await this.fetchEvent(id); } catch { text = undefined; }
       if (this.wanted !== id) return; // another one was asked for in the meantime
+      const inside = this.box.contains(document.activeElement);
       this.box.hidden = false;
       this.onOpen(id);
       if (text === undefined) this.say(id, "It could not be fetched: the connection is down.");
       else if (text === null) this.say(id, "The ring has evicted this event. Raise the capacity to keep more.");
       else this.show(JSON.parse(text));
+      if (inside) this.focus();
       this.box.scrollTop = 0;
+      if (text && compared) await this.compare(JSON.parse(text));
     }
-    close() { if (this.isOpen) { this.wanted = null; this.box.hidden = true; this.onClose(); } }
+    // Where the keyboard goes on: the chosen tab, or all of it where there is none.
+    focus() { (this.box.querySelector('[role="tab"][aria-selected="true"]') ?? this.box).focus(); }
+    close() { if (this.isOpen) { this.wanted = null; this.box.hidden = true; this.box.classList.remove("rq-wide"); this.onClose(); } }
     header(title) {
       const header = make("header"), close = button("Close", () => this.close());
       close.title = "Esc";
+      this.box.classList.remove("rq-wide");
       header.append(make("h2", title), close);
       return header;
     }
@@ -48,7 +58,22 @@
       const tabs = [["Overview", this.overview(event)], ["Request", this.request(event)], ["Response", this.response(event)]];
       if (event.logs?.length) tabs.push([`Logs ${event.logs.length}`, [this.lines(event.logs)]]);
       tabs.push(["Related", this.related(event)], ["Raw", [make("pre", pretty(JSON.stringify(event)))]]);
-      this.box.replaceChildren(this.header(title), this.actions(event), ...this.tabs(tabs));
+      this.parts = make("div");
+      this.parts.append(...this.tabs(tabs));
+      this.box.replaceChildren(this.header(title), this.actions(event), this.parts);
+    }
+    // What stands in the place of the tabs, until the event is shown anew.
+    instead(wide, ...elements) {
+      this.box.classList.toggle("rq-wide", wide);
+      this.parts.replaceChildren(...elements);
+    }
+    async compare(event) {
+      const text = await this.fetchEvent(event.replay_of).catch(() => undefined);
+      if (this.wanted !== event.id) return;
+      const gone = text === undefined ? "It could not be fetched: the connection is down." : "The ring has evicted the original.";
+      const back = make("div", undefined, "rq-choose");
+      back.append(make("b", "The original and the replay, side by side"), button("Back to the replay", () => this.open(event.id)));
+      this.instead(Boolean(text), back, ...(text ? window.reqscope.compare(JSON.parse(text), event) : [make("p", gone)]));
     }
     tabs(tabs) {
       const list = make("div", undefined, "rq-tabs"), panels = [];
@@ -78,7 +103,7 @@
     actions(event) {
       const row = make("div", undefined, "rq-choose"), said = make("span", "", "rq-soft");
       said.setAttribute("role", "status");
-      if (event.event === "request" || event.event === "log") {
+      if ((event.event === "request" || event.event === "log") && event["http.request.method"]) {
         row.append(make("span", "Copy as"));
         for (const [kind, label] of COMMANDS) row.append(button(label, async () => {
           const answer = await this.copyAs(event.id, kind).catch(() => null);
@@ -86,16 +111,23 @@
         }));
       }
       if (this.onDraft && event.event === "request") row.append(button("Create a stub", () => this.onDraft(event.id)));
-      row.append(button("Link", async () => { said.textContent = await copied(location.href); }), said);
+      row.append(button("Link", async () => { said.textContent = await copied(location.href); }));
+      if (this.resend && event.event === "request") row.append(...this.resend.buttons(event, {
+        say: (sentence) => { said.textContent = sentence; },
+        show: (form) => this.instead(false, form),
+        back: () => this.show(event),
+      }));
+      if (event.replay_of) row.append(button("Original", () => this.open(event.replay_of)), button("Compare", () => this.compare(event)));
+      row.append(said);
       return row;
     }
     overview(event) {
       const { formatDuration } = window.reqscope;
       const ms = (seconds) => (seconds === undefined ? undefined : formatDuration(seconds * 1000));
       const parts = [this.table([
-        ["Status", event["http.response.status_code"] ?? "none"], ["Error", event["error.type"]], ["Time", event.timestamp], ["Route", event["http.route"]], ["Stub", event.stub],
+        ["Status", event["http.response.status_code"] ?? "none"], ["Error", event["error.type"]], ["Time", localTime(event.timestamp)], ["UTC", event.timestamp], ["Route", event["http.route"]], ["Stub", event.stub],
         ["Query", event["url.query"]], ["Client", event["client.address"]], ["Host", event["server.address"]], ["HTTP", event["network.protocol.version"]],
-        ["Request id", event.request_id], ["Trace", event.trace_id], ["Parent span", event.span_id], ["Event", event.id],
+        ["Request id", event.request_id], ["Trace", event.trace_id], ["Span", event.span_id], ["Service", event["service.name"]], ["Event", event.id], ["Replay of", event.replay_of],
       ])];
       parts.push(make("h3", "Time in the application"), this.table([
         ["First byte", ms(event.ttfb)], [event.event === "websocket" ? "Closed" : "Last byte", ms(event.duration)], ["Returned", ms(event.app_duration)],
@@ -106,6 +138,7 @@
       if (event["exception.stacktrace"] !== undefined) parts.push(make("h3", "Exception"), this.traceback(event["exception.stacktrace"]));
       if (event.body !== undefined) parts.push(make("h3", "Body"), make("pre", pretty(event.body)));
       else if (event.body_base64 !== undefined) parts.push(make("h3", "Body, base64"), make("pre", event.body_base64));
+      if (event.attributes !== undefined) parts.push(make("h3", "Attributes"), make("pre", pretty(event.attributes)));
       return parts;
     }
     request(event) { return this.half("Request", event["http.request.body.size"], event["http.request.headers"], event["http.request.body"]); }
@@ -124,10 +157,13 @@
       const same = [
         ["the same trace", event.trace_id && term("trace", event.trace_id)],
         ["the same client", event["client.address"] && term("client", event["client.address"])],
+        ["the same service", event["service.name"] && term("service", event["service.name"])],
         ["the same route", event["http.route"] && term("route", event["http.route"])],
         ["the same path", event["url.path"] && term("path", event["url.path"])],
         ["the same stub", event.stub && term("stub", event.stub)],
         ["the same error", event["error.type"] && term("error", event["error.type"])],
+        ["its replays", this.resend && event.event === "request" && term("replay", event.id)],
+        ["all replays of the same request", event.replay_of && term("replay", event.replay_of)],
       ];
       const list = make("ul", undefined, "rq-related");
       for (const [what, filter] of same) {
@@ -140,7 +176,6 @@
     }
     traceback(text) {
       const pre = make("pre", text);
-      pre.tabIndex = 0;
       requestAnimationFrame(() => { pre.scrollTop = pre.scrollHeight; }); // where it was raised is at the end
       return pre;
     }
@@ -148,7 +183,7 @@
       const list = make("ol", undefined, "rq-lines");
       for (const line of logs) {
         const item = list.appendChild(make("li"));
-        item.append(make("time", line.timestamp.slice(11, 23)), " ", make("b", line.level, `rq-level-${line.level}`), " ", make("span", line.logger), " ", line.message);
+        item.append(make("time", localTime(line.timestamp)), " ", make("b", line.level, `rq-level-${line.level}`), " ", make("span", [line.service, line.logger].filter(Boolean).join(" ")), " ", line.message);
       }
       return list;
     }
@@ -163,6 +198,9 @@
       return table;
     }
   }
+
+  // As the table shows it: in the time of whoever looks.
+  function localTime(timestamp) { return window.reqscope.formatTime(Date.parse(timestamp)); }
 
   // The clipboard is there on secure origins only, and a panel on another machine's plain HTTP is none.
   async function copied(text) {
@@ -192,5 +230,5 @@
     return out;
   }
 
-  window.reqscope.Detail = Detail;
+  Object.assign(window.reqscope, { Detail, copied, make, button, pretty });
 })();

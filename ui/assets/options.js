@@ -2,7 +2,8 @@
 (function () {
   "use strict";
   const COLUMNS = [["time", "Time"], ["method", "Method"], ["status", "Status"], ["path", "Path"], ["duration", "Duration"], ["size", "Size"], ["client", "Client"], ["route", "Route"]];
-  const WIDTHS = { time: "92px", method: "62px", status: "62px", path: "minmax(160px, 1fr)", duration: "82px", size: "72px", client: "112px", route: "minmax(80px, .45fr)" };
+  const WIDTHS = { time: "92px", method: "62px", status: "62px", path: "minmax(120px, 1fr)", duration: "82px", size: "72px", client: "112px", route: "minmax(80px, .45fr)" };
+  const WIDE = new Set(["client", "route"]); // shown where there is room
   const FIXED = new Set(["path"]);
   const KEY = "reqscope-options", SAVED = 20;
   const make = (name, text) => { const element = document.createElement(name); if (text !== undefined) element.textContent = text; return element; };
@@ -17,7 +18,7 @@
     // `onFilter` is given a saved filter, `current` returns the present one, `onDensity` is told the height of a row.
     constructor(root, button, box, { onFilter, current, onDensity }) {
       Object.assign(this, { root, button, box, onFilter, current, onDensity });
-      this.kept = { hidden: [], dense: false, filters: [], ...read() };
+      this.kept = { hidden: [], dense: false, charts: true, filters: [], ...read() };
       button.addEventListener("click", () => this.toggle());
       document.addEventListener("pointerdown", (event) => { if (!box.contains(event.target) && !button.contains(event.target)) this.toggle(false); });
       box.addEventListener("keydown", (event) => { if (event.key === "Escape") { event.stopPropagation(); this.toggle(false); button.focus(); } });
@@ -36,9 +37,12 @@
     }
     apply() {
       for (const [name] of COLUMNS) this.root.classList.toggle(`rq-no-${name}`, this.kept.hidden.includes(name));
-      const widths = COLUMNS.filter(([name]) => !this.kept.hidden.includes(name)).map(([name]) => WIDTHS[name]);
-      this.root.style.setProperty("--rq-columns", widths.join(" "));
+      const shown = COLUMNS.map(([name]) => name).filter((name) => !this.kept.hidden.includes(name));
+      const widths = (names) => names.map((name) => WIDTHS[name]).join(" ");
+      this.root.style.setProperty("--rq-columns", widths(shown));
+      this.root.style.setProperty("--rq-columns-narrow", widths(shown.filter((name) => !WIDE.has(name))));
       this.root.classList.toggle("rq-dense", this.kept.dense);
+      this.root.classList.toggle("rq-no-charts", !this.kept.charts);
       this.onDensity(this.kept.dense ? 24 : 30);
     }
     draw() {
@@ -47,7 +51,7 @@
       for (const [name, label] of COLUMNS.filter(([name]) => !FIXED.has(name))) columns.append(this.check(label, !this.kept.hidden.includes(name), (on) => {
         this.keep({ hidden: on ? this.kept.hidden.filter((each) => each !== name) : [...this.kept.hidden, name] });
       }));
-      density.append(make("legend", "Rows"), this.check("Dense", this.kept.dense, (dense) => this.keep({ dense })));
+      density.append(make("legend", "Layout"), this.check("Dense rows", this.kept.dense, (dense) => this.keep({ dense })), this.check("Charts", this.kept.charts, (charts) => this.keep({ charts })));
       filters.append(make("legend", "Saved filters"));
       for (const text of this.kept.filters) {
         const line = filters.appendChild(make("div")), use = line.appendChild(make("button", text)), drop = line.appendChild(make("button", "×"));
@@ -72,7 +76,7 @@
     try {
       const kept = JSON.parse(localStorage.getItem(KEY) ?? "{}");
       const texts = (value) => (Array.isArray(value) ? value.filter((each) => typeof each === "string") : []);
-      return { hidden: texts(kept.hidden).filter((name) => !FIXED.has(name)), dense: kept.dense === true, filters: texts(kept.filters).slice(-SAVED) };
+      return { hidden: texts(kept.hidden).filter((name) => !FIXED.has(name)), dense: kept.dense === true, charts: kept.charts !== false, filters: texts(kept.filters).slice(-SAVED) };
     } catch { return {}; }
   }
 

@@ -1,23 +1,31 @@
 // The page: takes frames apart, and wires controls to the view that the server keeps for this tab.
 (function () {
   "use strict";
-  const { Table, Charts, Running, Pages, Mock, Options, Suggest, Detail, Connection, count, formatDuration, term } = window.reqscope;
+  const { Table, Charts, Running, Pages, Mock, Options, Account, Suggest, Detail, Connection, OLDER, copied, count, formatDuration, formatTime, term } = window.reqscope;
   const STATES = { live: "Live", paused: "Paused", lost: "Reconnecting", connecting: "Connecting" };
   const THEMES = ["system", "light", "dark"];
+  const TITLES = { live: "Reqscope", routes: "Routes · Reqscope", errors: "Errors · Reqscope", flight: "In flight · Reqscope", system: "System · Reqscope" };
+  const LEFT = "reqscope-left"; // how far a tab had seen when it was reloaded
+  const AWAY = 10000; // milliseconds without a frame that are worth a word
 
   class Page {
     constructor(element, props, server, trigger) {
       this.root = element.querySelector(".rq");
       this.at = (id) => this.root.querySelector(`[data-id="${id}"]`);
-      this.server = server; this.token = null; this.boot = ""; this.paused = false; this.missed = 0; this.failing = [];
-      this.table = new Table(this.at("view"), this.at("rows"), this.at("empty"), this.at("newer"), (seq) => this.detail.open(`${this.boot}-${seq}`), (field, value) => this.narrow(term(field, value)));
+      this.server = server; this.token = null; this.boot = ""; this.paused = false; this.missed = 0; this.seen = 0;
+      this.left = takeLeft();
+      this.table = new Table(this.at("view"), this.at("rows"), this.at("empty"), this.at("newer"), {
+        onOpen: (seq) => this.detail.open(`${this.boot}-${seq}`), onEnter: () => this.detail.focus(), onFilter: (field, value) => this.narrow(term(field, value)),
+      });
       this.charts = new Charts(this.at("rate-chart"), this.at("latency-chart"), this.at("vitals-chart"), (from, to) => this.within(from, to));
       this.running = new Running(this.at("running"));
       this.detail = new Detail(this.at("detail"), {
         fetchEvent: (id) => server.detail(id), copyAs: (id, kind) => server.copy_as({ id, kind }),
-        onOpen: (id) => this.mark("event", id), onClose: () => { this.mark("event", ""); this.table.deselect(); },
-        onFilter: (text) => this.narrow(text), onDraft: props.mocks && ((id) => this.mock.draft(`event=${encodeURIComponent(id)}`)),
+        onOpen: (id) => { this.mark("event", id); this.pick(id); this.cover(true); },
+        onClose: () => { this.mark("event", ""); this.cover(false); this.table.deselect(); this.at("view").focus({ preventScroll: true }); },
+        onFilter: (text) => this.narrow(text), replay: props.replay && replayOf, onDraft: props.mocks && ((id) => this.mock.draft(`event=${encodeURIComponent(id)}`)),
       });
+      this.account = new Account(this.at("app"), this.at("account"), this.at("account-box"));
       this.options = new Options(this.root, this.at("options"), this.at("option-box"), {
         onFilter: (text) => { this.turn("live"); this.setFilter(text); }, current: () => this.at("filter").value.trim(),
         onDensity: (height) => this.table.setHeight(height),
@@ -34,7 +42,7 @@
       });
       this.connection = new Connection({
         heartbeat: props.heartbeat, onState: (state) => this.setState(state),
-        restart: () => trigger("restart"), park: () => this.steer({ parked: true }),
+        restart: () => trigger("restart", { asked: location.search, boot: this.boot, after: this.seen }), park: () => this.steer({ parked: true }),
       });
       const asked = new URLSearchParams(location.search);
       this.at("filter").value = asked.get("filter") ?? "";
@@ -59,7 +67,7 @@
       });
       matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.theme(localStorage.getItem("reqscope-theme") ?? "system"));
       this.at("nav").addEventListener("click", (event) => {
-        const link = event.target.closest("[data-page]");
+        const link = event.target.closest("a[data-page]");
         if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return; // another tab is the browser's business
         event.preventDefault();
         this.turn(link.dataset.page);
@@ -70,15 +78,19 @@
         this.steer({ page: this.page, window: this.window });
       });
       document.addEventListener("keydown", (event) => this.key(event));
+      window.addEventListener("pagehide", () => keepLeft({ boot: this.boot, seen: this.seen, heard: this.heard }));
     }
     receive(frame) {
       this.connection.heard();
+      this.heard = Date.now();
       if (frame.kind === "bye") return this.connection.goodbye();
       if (frame.kind === "hello") return this.hello(frame);
-      if (frame.kind === "full") { this.missed = 0; this.table.replace(frame.rows); }
+      if (frame.kind === "signed-out") return location.reload(); // which leads to the sign-in, and back here
+      if (frame.kind === "confirm") return this.confirm();
+      if (frame.kind === "full") { this.missed = 0; this.table.replace(this.whole(frame)); }
       if (frame.kind === "add") { this.missed += frame.missed + frame.hidden; this.table.append(frame.rows, gapText(frame)); }
+      if (frame.to !== undefined) this.reached(frame.to);
       if (frame.kind === "page" && frame.page === this.page) this.pages.show(frame.page, frame.content, this.window);
-      if (frame.kind !== "paused" && this.paused && frame.kind !== "heartbeat") this.at("pause").textContent = "Resume";
       if (frame.kind === "paused") this.at("pause").textContent = `Resume · ${count.format(frame.new)} new`;
       this.charts.add(frame.seconds, frame.vitals, frame.now);
       this.running.show(frame.running, frame.counts.in_flight);
@@ -87,12 +99,36 @@
     }
     hello(frame) {
       if (this.boot !== frame.boot) this.charts.clear();
+      if (this.boot && this.boot !== frame.boot) this.left = { boot: this.boot, heard: this.heard };
       this.token = frame.token; this.boot = frame.boot;
-      // A stream that began anew has the filter of the page's address; what was typed or paused since is told again.
-      if (this.at("filter").value) this.applyFilter();
-      if (this.page !== "live") this.steer({ page: this.page, window: this.window });
-      if (this.paused) this.steer({ paused: true });
+      this.account.show(frame.user);
+      if (!frame.user.admin) this.detail.resend = null; // the server would refuse it
+      this.hold(frame.paused);
+      if (this.detail.isOpen) this.pick(this.detail.wanted);
+      this.example(frame.example);
+      if (this.at("filter").value) this.applyFilter(); // says what is wrong with one that cannot be read
     }
+    // Mark the row of an event of this server.
+    pick(id) { if (id?.startsWith(`${this.boot}-`)) this.table.select(Number(id.slice(this.boot.length + 1))); }
+    // Remember how far this page has seen; a view that is paused keeps its place in the address.
+    reached(seq) {
+      this.seen = seq;
+      if (this.paused) this.mark("paused", `${this.boot}-${seq}`);
+    }
+    // The rows of a full frame, and what there is to say between them.
+    whole({ rows, older }) {
+      const left = this.left, now = Date.now();
+      this.left = null;
+      const all = older ? [{ gap: OLDER }, ...rows] : [...rows];
+      if (left?.boot && left.boot !== this.boot) all.unshift({ gap: `The server has restarted since ${formatTime(left.heard)}; what it kept before is gone.` });
+      else if (left?.boot && now - left.heard > AWAY) {
+        const at = all.findIndex((row) => row[0] > left.seen);
+        all.splice(at < 0 ? all.length : at, 0, { gap: `Not connected from ${formatTime(left.heard)} to ${formatTime(now)}; what came meanwhile is above.` });
+      }
+      return all;
+    }
+    // The server wants to see that whoever opened this page is still signed in, which each request shows.
+    async confirm() { if (!(await this.steer({})).ok) this.connection.lost(); }
     setFilter(text) { this.at("filter").value = text; this.applyFilter(); }
     // Only what began in that time, instead of any other.
     within(from, to) {
@@ -126,11 +162,25 @@
       const links = [...this.at("nav").querySelectorAll("[data-page]")];
       this.page = links.some((link) => link.dataset.page === page) ? page : "live";
       this.window = window;
-      for (const link of links) link.toggleAttribute("aria-current", link.dataset.page === this.page);
+      for (const link of links) if (link.dataset.page === this.page) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
+      document.title = TITLES[this.page];
+      this.at("page").setAttribute("aria-label", links.find((link) => link.dataset.page === this.page).textContent);
       const live = this.page === "live";
       this.at("live").hidden = !live; this.at("page").hidden = live; this.at("form").style.visibility = live ? "" : "hidden";
-      if (!live) this.at("page").replaceChildren();
+      if (!live) this.pages.wait();
       this.root.dataset.page = this.page;
+    }
+    // On a phone the detail covers everything: what is behind it must not be reached.
+    cover(open) {
+      const covers = open && getComputedStyle(this.at("detail")).position === "fixed";
+      for (const part of [...this.root.children, ...this.at("live").children]) if (!part.contains(this.at("detail")) && !part.matches("dialog, [role=status]")) part.inert = covers;
+      if (covers) this.detail.focus();
+    }
+    // What to send when there is nothing yet.
+    example(command) {
+      const [, code, button] = this.at("empty").children;
+      code.textContent = command; code.hidden = button.hidden = !command;
+      button.onclick = async () => { button.textContent = await copied(command); };
     }
     showCounts(counts, now) {
       const latest = this.charts.latest();
@@ -146,8 +196,13 @@
       const notices = noticesOf(counts);
       this.at("notice").hidden = !notices.length;
       this.at("notice").textContent = notices.join(" ");
+      // Numbers in it change all the time, so what is read out is only that there is another kind of trouble.
+      const kinds = [counts.failing.join(), counts.lost > 0, counts.capturing, counts.faults > 0].join();
+      if (kinds !== this.kinds) this.at("said").textContent = notices.join(" ");
+      this.kinds = kinds;
     }
     setState(state) {
+      if (this.root.dataset.state === state) return; // a status that is set again may be read out again
       this.root.dataset.state = state;
       this.at("state").textContent = STATES[state];
     }
@@ -156,54 +211,84 @@
       try { return await this.server.steer({ token: this.token, ...command }); } catch { return { ok: false, error: "the connection is down" }; }
     }
     async applyFilter() {
-      const input = this.at("filter"), output = this.at("filter-error"), text = input.value.trim();
+      const input = this.at("filter"), mistake = this.at("filter-error"), text = input.value.trim();
       const answer = await this.steer({ filter: text });
       input.setAttribute("aria-invalid", !answer.ok);
-      output.hidden = answer.ok;
+      mistake.hidden = answer.ok;
       if (!answer.ok) {
-        output.textContent = answer.position === undefined ? answer.error : `${text}\n${" ".repeat(answer.position)}^ ${answer.error}`;
+        const [code, message] = mistake.children;
+        code.textContent = answer.position === undefined ? "" : pointAt(text, answer.position);
+        message.textContent = answer.error;
         return;
       }
       this.mark("filter", text);
-      this.at("empty").textContent = text ? "No request passes this filter yet." : "No requests yet. Send one, and it appears here at once.";
+      this.root.classList.toggle("rq-filtered", text !== "");
+      this.at("empty").firstElementChild.textContent = text ? "No request passes this filter yet." : "No requests yet. Send one, and it appears here at once.";
     }
     pause(paused) {
-      this.paused = paused;
-      this.at("pause").setAttribute("aria-pressed", paused);
-      this.at("pause").textContent = paused ? "Resume" : "Pause";
+      this.hold(paused);
       this.setState(paused ? "paused" : "live");
       this.steer({ paused });
     }
-    help(open = this.at("help").hidden) {
-      this.at("help").hidden = !open;
-      if (open) this.at("help").focus();
+    hold(paused) {
+      if (paused !== this.paused || !paused) this.at("pause").textContent = paused ? "Resume" : "Pause";
+      this.paused = paused;
+      this.at("pause").setAttribute("aria-pressed", paused);
+      this.mark("paused", paused ? `${this.boot}-${this.seen}` : "");
+    }
+    help(open = !this.at("help").open) {
+      if (open) this.at("help").showModal(); else this.at("help").close();
     }
     theme(name) {
       localStorage.setItem("reqscope-theme", name);
       const dark = name === "dark" || (name === "system" && matchMedia("(prefers-color-scheme: dark)").matches);
       document.body.classList.toggle("dark", dark);
-      this.at("theme").textContent = { system: "Auto", light: "Light", dark: "Dark" }[name];
+      this.at("theme").textContent = { system: "◐ Auto", light: "☀ Light", dark: "☾ Dark" }[name];
       this.charts.redraw();
     }
     key(event) {
       if (event.ctrlKey || event.metaKey || event.altKey || this.at("stub-dialog").open) return;
       const target = event.target;
-      if (event.key === "Escape" && !this.at("help").hidden) return this.help(false);
+      if (this.at("help").open) return event.key === "?" ? this.help(false) : undefined; // Esc closes it by itself
+      if (event.key === "Escape" && !this.at("option-box").hidden) return this.options.toggle(false);
       if (event.key === "Escape") {
         this.detail.close();
         if (target === this.at("filter")) { event.preventDefault(); target.blur(); } // browsers would clear what is typed
         return;
       }
-      if (target.closest("input, textarea, [contenteditable]")) return;
+      if (target.closest("input, textarea, select, [contenteditable]")) return;
       if (event.key === " " && target.closest("button")) return; // presses that
       const act = { " ": () => this.pause(!this.paused), j: () => this.table.move(1), k: () => this.table.move(-1), "/": () => this.at("filter").focus(), "?": () => this.help() }[event.key];
       if (act) { event.preventDefault(); act(); }
     }
   }
 
+  // Asks for a request as a form, or sends it again with `edits`; what is wrong is in the answer's `error`.
+  async function replayOf(id, edits) {
+    const post = { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(edits) };
+    try {
+      const answer = await fetch(`api/events/${encodeURIComponent(id)}/replay`, edits && post), content = await answer.json();
+      return answer.ok ? content : { error: content.detail };
+    } catch { return { error: "the connection is down" }; }
+  }
   function gapText(frame) {
-    if (frame.missed) return `${count.format(frame.missed + frame.hidden)} requests passed too fast to be kept here`;
-    return frame.hidden ? `${count.format(frame.hidden)} more requests, too fast to be shown one by one` : null;
+    if (frame.missed) return `${count.format(frame.missed + frame.hidden)} requests are missing here: the ring had evicted them, or they were too many to show`;
+    return frame.hidden ? `${count.format(frame.hidden)} more requests here, too many to show one by one` : null;
+  }
+  // As much of the text as fits on a phone, and below it a mark at the place.
+  function pointAt(text, position) {
+    const start = Math.max(0, position - 20);
+    return `${start ? "…" : ""}${text.slice(start, position + 24)}\n${" ".repeat(position - start + (start ? 1 : 0))}^`;
+  }
+  function takeLeft() {
+    try {
+      const left = JSON.parse(sessionStorage.getItem(LEFT));
+      sessionStorage.removeItem(LEFT);
+      return left;
+    } catch { return null; } // a browser that keeps nothing
+  }
+  function keepLeft(left) {
+    try { sessionStorage.setItem(LEFT, JSON.stringify(left)); } catch { /* a browser that keeps nothing */ }
   }
   function noticesOf(counts) {
     const lost = count.format(counts.lost), notices = [];
@@ -216,7 +301,7 @@
   function formatSpan(seconds) {
     const s = Math.max(0, Math.round(seconds));
     if (s < 60) return `${s} s`;
-    return s < 3600 ? `${Math.floor(s / 60)} m ${s % 60} s` : `${Math.floor(s / 3600)} h ${Math.floor(s / 60) % 60} m`;
+    return s < 3600 ? `${Math.floor(s / 60)}m ${s % 60}s` : `${Math.floor(s / 3600)}h ${Math.floor(s / 60) % 60}m`;
   }
 
   window.reqscope.start = function (element, props, server, trigger, watch) {
@@ -224,5 +309,6 @@
     const take = () => { if (props.value) page.receive(JSON.parse(props.value)); };
     watch("value", take);
     take();
+    window.reqscope.quiet();
   };
 })();

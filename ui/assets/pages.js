@@ -6,6 +6,7 @@
     const element = document.createElement(name);
     if (text !== undefined) element.textContent = text;
     if (className) element.className = className;
+    if (name === "pre") element.tabIndex = 0; // it may scroll, also by keyboard
     return element;
   };
 
@@ -15,15 +16,30 @@
       Object.assign(this, { box, open, filter, turn, stubs: mock });
       this.order = { key: "count", down: true };
       this.unfolded = new Set(); // errors whose traceback is shown
+      this.pressed = false; // a page that were written anew between press and release would swallow the click
+      box.addEventListener("pointerdown", () => { this.pressed = true; });
+      for (const up of ["pointerup", "pointercancel"]) window.addEventListener(up, () => setTimeout(() => {
+        this.pressed = false;
+        if (this.late) this.show(...this.last);
+      }));
     }
+    wait() { this.late = false; this.box.replaceChildren(make("p", "Loading …", "rq-none")); }
     show(page, content, window) {
       // A list that is open would close, and what did not change need not be drawn.
       if (page === "mock" && this.box.firstChild && (this.box.contains(document.activeElement) && document.activeElement.tagName === "SELECT" || this.last?.[0] === page && JSON.stringify(this.last[1]) === JSON.stringify(content))) return;
       this.last = [page, content, window];
+      if (this.late = this.pressed || this.isCopying()) return;
+      const aside = this.box.querySelector(".rq-scroll")?.scrollLeft ?? 0;
       const focused = document.activeElement?.dataset?.focus, top = this.box.scrollTop;
       this.box.replaceChildren(...this[page](content, window));
       this.box.scrollTop = top;
-      if (focused) this.box.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus();
+      this.box.querySelector(".rq-scroll")?.scrollTo(aside, 0);
+      if (focused) this.box.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+    }
+    // Somebody has marked text in it, to copy it.
+    isCopying() {
+      const marked = getSelection();
+      return !marked.isCollapsed && this.box.contains(marked.anchorNode);
     }
     routes(rows, window) {
       const { formatDuration, formatSize, count } = globalThis.reqscope;
@@ -57,12 +73,12 @@
             cell.scope = "row";
             const link = cell.appendChild(make("button", text(row), "rq-link"));
             link.type = "button"; link.title = "Show its requests"; link.dataset.focus = `route ${row[0]} ${row[1]}`;
-            link.onclick = () => this.filter([row[0] && `method:${row[0]}`, row[1].startsWith("(") ? "" : `route:"${row[1].replace(/["\\]/g, "\\$&")}"`].filter(Boolean).join(" "));
+            link.onclick = () => this.filter([row[0] && globalThis.reqscope.term("method", row[0]), row[1].startsWith("(") ? "" : `route:"${row[1].replace(/["\\]/g, "\\$&")}"`].filter(Boolean).join(" "));
           }
           if (key === "errors" && row[4]) cell.className = "rq-5";
         });
       }
-      return [choose, table];
+      return [choose, this.scroller(table, "Routes")];
     }
     heading(key, label) {
       const head = make("th"), button = head.appendChild(make("button", label, "rq-link")), on = this.order.key === key;
@@ -101,7 +117,7 @@
         const what = `${row.kind === "websocket" ? "WebSocket" : row.method} ${row.path}${row.query ? "?" + row.query : ""}`;
         for (const text of [formatDuration(row.age * 1000), what, state, row.client ?? "", row.request_id ?? ""]) line.append(make("td", text));
       }
-      return [table];
+      return [this.scroller(table, "In flight")];
     }
     mock(content) { return this.stubs.parts(content); }
     system(sections) {
@@ -117,6 +133,13 @@
         return section;
       });
     }
+    // What is wider than the page scrolls by itself, also by keyboard.
+    scroller(table, label) {
+      const box = make("div", undefined, "rq-scroll");
+      box.tabIndex = 0; box.setAttribute("role", "group"); box.setAttribute("aria-label", label); box.dataset.focus = "scroller";
+      box.append(table);
+      return box;
+    }
     table(headings) {
       const table = make("table", undefined, "rq-list");
       table.createTHead().insertRow().append(...headings);
@@ -127,7 +150,8 @@
 
   function clock(timestamp) {
     const date = new Date(timestamp);
-    return date.toLocaleString(undefined, { dateStyle: "short", timeStyle: "medium", hour12: false });
+    const day = date.toDateString() === new Date().toDateString() ? undefined : "medium";
+    return date.toLocaleString(undefined, { dateStyle: day, timeStyle: "medium", hour12: false });
   }
 
   window.reqscope.Pages = Pages;

@@ -8,8 +8,9 @@
     constructor(input, list, { ask, onPick }) {
       Object.assign(this, { input, list, ask, onPick });
       this.items = []; this.chosen = -1; this.timer = 0; this.asked = 0;
-      input.addEventListener("input", () => this.later());
-      input.addEventListener("focus", () => this.later());
+      this.typed = false; // Tab completes what is being typed, and otherwise goes on to what comes next, as everywhere
+      input.addEventListener("input", () => { this.typed = true; this.later(); });
+      input.addEventListener("focus", () => { this.typed = false; this.later(); });
       input.addEventListener("blur", () => setTimeout(() => this.close(), 150)); // a click on an item comes in between
       input.addEventListener("keydown", (event) => this.key(event));
     }
@@ -41,7 +42,7 @@
       if (this.list.hidden) return;
       const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
       if (step) { event.preventDefault(); this.chosen = (this.chosen + step + this.items.length) % this.items.length; this.draw(); }
-      else if (event.key === "Tab" && !event.shiftKey) { event.preventDefault(); this.pick(Math.max(0, this.chosen)); }
+      else if (event.key === "Tab" && !event.shiftKey && (this.typed || this.chosen >= 0)) { event.preventDefault(); this.pick(Math.max(0, this.chosen)); }
       else if (event.key === "Enter" && this.chosen >= 0) { event.preventDefault(); this.pick(this.chosen); }
       else if (event.key === "Escape") { event.stopPropagation(); this.close(); }
     }
@@ -50,6 +51,7 @@
       this.input.value = text.slice(0, start) + insert + text.slice(end);
       this.input.setSelectionRange(start + insert.length, start + insert.length);
       this.close();
+      this.typed = false;
       this.onPick();
       if (/[:~<>=.]$/.test(insert)) this.later(); // the value comes next
     }

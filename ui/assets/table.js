@@ -4,8 +4,9 @@
   const HEAD = 32; // its height in pixels, as in the stylesheet; it stays at the top of the view
   const AIM = 1500; // milliseconds that rows stand still after the mouse has moved over them
   const KEEP = 2000; // rows this page holds; the server's ring holds more
-  const SEQ = 0, TIME = 1, KIND = 2, METHOD = 3, PATH = 4, QUERY = 5, STATUS = 6, DURATION = 7, SIZE = 8, CLIENT = 9, ROUTE = 10, ERROR = 11, BODY = 12, STUB = 13;
+  const SEQ = 0, TIME = 1, KIND = 2, METHOD = 3, PATH = 4, QUERY = 5, STATUS = 6, DURATION = 7, SIZE = 8, CLIENT = 9, ROUTE = 10, ERROR = 11, BODY = 12, REPLAY = 13, SEVERITY = 14, STUB = 15;
 
+  const OLDER = "Older requests are not listed here. A filter or an export reaches those that are still kept.";
   const FILTERS = { 1: "method", 2: "status", 6: "client", 7: "route" }; // cells that a click filters by
 
   const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
@@ -26,19 +27,22 @@
   }
 
   class Table {
-    constructor(view, rows, empty, newer, onOpen, onFilter) {
-      this.view = view; this.box = rows; this.empty = empty; this.newer = newer; this.onOpen = onOpen; this.onFilter = onFilter;
+    // `onOpen` is told of a row that was chosen, `onEnter` that the keyboard goes into what it opened.
+    constructor(view, rows, empty, newer, { onOpen, onEnter, onFilter }) {
+      Object.assign(this, { view, box: rows, empty, newer, onOpen, onEnter, onFilter });
       this.height = 30; // of a row, in pixels
       this.rows = []; // oldest first; a gap is a row {gap: text}
       this.shown = new Map(); // row to element
       this.spare = []; // elements of no row, hidden
       this.selected = null; this.drawn = false;
+      this.filled = false; // a full frame has come
       this.above = 0; // rows that came while the view stayed where it was
       this.aiming = 0; // a timer, while a mouse moves over the rows: they stand still for it, or nobody could hit one
       this.waiting = []; // what came in the meantime, as arguments of append
       view.addEventListener("scroll", () => this.scrolled(), { passive: true });
       view.addEventListener("mousemove", () => { clearTimeout(this.aiming); this.aiming = setTimeout(() => this.release(), AIM); });
       view.addEventListener("mouseleave", () => this.release());
+      view.addEventListener("keydown", (event) => this.key(event));
       newer.addEventListener("click", () => { this.release(); this.toTop(); });
       // What was under the pointer when it went down is meant, whatever is there when it comes up.
       let aimed = null;
@@ -55,7 +59,7 @@
     select(seq) { this.selected = seq; this.schedule(); }
     replace(rows) {
       this.waiting = [];
-      this.rows = rows;
+      this.rows = rows; this.filled = true;
       this.toTop();
     }
     toTop() { this.view.scrollTop = 0; this.scrolled(); }
@@ -75,7 +79,7 @@
       if (gap) this.rows.push({ gap });
       for (const row of rows) this.rows.push(row);
       const added = this.rows.length - before;
-      if (this.rows.length > KEEP) this.rows.splice(0, this.rows.length - KEEP);
+      if (this.rows.length > KEEP) this.rows.splice(0, this.rows.length - KEEP, { gap: OLDER });
       // Whoever has scrolled away keeps the rows they are looking at.
       if (this.view.scrollTop > 0) {
         this.above += added;
@@ -90,12 +94,20 @@
     move(step) {
       let position = this.rows.findIndex((row) => row[SEQ] === this.selected);
       position = position < 0 ? (step > 0 ? -1 : 0) : this.index(position);
-      do position += step; while (this.rows[this.index(position)]?.gap);
+      position = Math.min(Math.max(position + step, 0), this.rows.length - 1);
+      while (this.rows[this.index(position)]?.gap) position += Math.abs(step) > 1 ? -Math.sign(step) : step;
       if (position < 0 || position >= this.rows.length) return;
       const top = position * this.height, view = this.view;
       if (top < view.scrollTop) view.scrollTop = top;
       else if (top + this.height + HEAD > view.scrollTop + view.clientHeight) view.scrollTop = top + this.height + HEAD - view.clientHeight;
       this.open(this.rows[this.index(position)]);
+    }
+    key(event) {
+      const page = Math.max(1, Math.floor((this.view.clientHeight - HEAD) / this.height) - 1);
+      const step = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, End: this.rows.length, Home: -this.rows.length }[event.key];
+      if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+      if (step) { event.preventDefault(); this.move(step); }
+      else if (event.key === "Enter" && this.selected !== null) { event.preventDefault(); this.onEnter(); }
     }
     deselect() { this.selected = null; this.schedule(); }
     schedule() {
@@ -106,7 +118,8 @@
     resize() { this.box.style.height = this.rows.length * this.height + "px"; }
     draw() {
       this.resize();
-      this.empty.hidden = this.rows.length > 0;
+      this.empty.hidden = this.rows.length > 0 || !this.filled;
+      this.view.setAttribute("aria-rowcount", this.rows.length + 1);
       const newer = this.waiting.reduce((sum, [rows]) => sum + rows.length, this.above);
       this.newer.hidden = newer === 0;
       this.newer.textContent = `↑ ${count.format(newer)} new`;
@@ -122,10 +135,13 @@
       const before = this.shown;
       this.shown = new Map(visible.map((row) => [row, before.get(row)]));
       for (const [row, element] of before) if (!this.shown.has(row)) this.spare.push(element);
+      this.view.removeAttribute("aria-activedescendant");
       visible.forEach((row, i) => {
         const element = this.shown.get(row) ?? this.insert(row, this.shown.get(visible[i - 1]));
         element.style.transform = `translateY(${(first + i) * this.height}px)`;
-        element.setAttribute("aria-selected", !row.gap && row[SEQ] === this.selected);
+        const selected = !row.gap && row[SEQ] === this.selected;
+        element.setAttribute("aria-selected", selected); element.setAttribute("aria-rowindex", first + i + 2);
+        if (selected) this.view.setAttribute("aria-activedescendant", element.id);
       });
       for (const element of this.spare) { element.hidden = true; element.row = null; }
     }
@@ -144,9 +160,10 @@
       if (row.gap) { cells[0].textContent = row.gap; return; }
       cells[0].textContent = formatTime(row[TIME]);
       cells[1].textContent = row[METHOD] || row[KIND];
-      cells[2].textContent = row[STATUS] || (row[ERROR] ? "failed" : "–");
-      cells[2].className = "rq-status rq-" + Math.floor(row[STATUS] / 100);
+      cells[2].textContent = row[STATUS] || row[SEVERITY] || (row[ERROR] ? "failed" : "–");
+      cells[2].className = "rq-status " + (row[SEVERITY] ? "rq-level-" + row[SEVERITY] : "rq-" + Math.floor(row[STATUS] / 100));
       cells[3].textContent = row[PATH] + (row[QUERY] ? "?" + row[QUERY] : "");
+      if (row[REPLAY]) cells[3].prepend(tag("replay", "Sent again from this panel"), " ");
       if (row[BODY]) cells[3].appendChild(document.createElement("em")).textContent = (cells[3].textContent ? "  " : "") + row[BODY];
       if (row[ERROR]) cells[3].appendChild(document.createElement("em")).textContent = "  " + row[ERROR];
       if (row[STUB]) cells[3].appendChild(document.createElement("em")).textContent = "  ← " + row[STUB];
@@ -157,9 +174,15 @@
     }
   }
 
+  function tag(text, title) {
+    const element = document.createElement("em");
+    element.className = "rq-tag"; element.textContent = text; element.title = title;
+    return element;
+  }
+  let made = 0;
   function makeRow() {
     const row = document.createElement("div");
-    row.setAttribute("role", "row");
+    row.setAttribute("role", "row"); row.id = `rq-row-${++made}`;
     for (let i = 0; i < 8; i++) {
       const cell = row.appendChild(document.createElement("span"));
       cell.setAttribute("role", "gridcell");
@@ -168,5 +191,5 @@
     return row;
   }
 
-  window.reqscope = { Table, formatTime, formatDuration, formatSize, count };
+  window.reqscope = { Table, OLDER, formatTime, formatDuration, formatSize, count };
 })();

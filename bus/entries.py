@@ -1,0 +1,125 @@
+"""Log entries of many events at once: what `schema.view` gives one by one, at a quarter of its price.
+
+A plain request, which most events are, takes a struct without the fields that it cannot have, filled by position in
+one loop, with the second of its timestamp formatted once for all that share it. All else goes through `view`. That
+both give the same line is held by a test.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from .event import Event
+from .schema import NAMES, Entry, header, level, timestamp, view
+
+VERSION: Final = 1
+"""Of the schema, and the field `schema` of each line. Fields may be added to a version, but none is removed, or means
+something else."""
+
+_SECOND: Final = 10**9
+_THREE_DIGITS: Final = [f"{number:03}" for number in range(1000)]
+
+
+class LogEntry(Entry, kw_only=True, omit_defaults=True, rename=NAMES, gc=False, tag_field="schema", tag=VERSION):
+    """A line of the log, with all its fields."""
+
+
+class RequestEntry(msgspec.Struct, omit_defaults=True, rename=NAMES, gc=False, tag_field="schema", tag=VERSION):
+    """The fields of `LogEntry`, in its order, that a captured request may have, but for a replay and an exception."""
+
+    timestamp: str
+    level: str
+    event: str
+    id: str
+    seq: int
+    method: str = ""
+    path: str = ""
+    query: str = ""
+    scheme: str = ""
+    route: str | None = None
+    status: int = 0
+    client: str = ""
+    host: str = ""
+    user_agent: str = ""
+    http_version: str = ""
+    request_id: str = ""
+    trace_id: str = ""
+    span_id: str = ""
+    request_size: int = 0
+    response_size: int = 0
+    ttfb: float | None = None
+    duration: float | None = None
+    app_duration: float | None = None
+    error: str | None = None
+
+
+def entries(events: Sequence[Event], boot: str) -> list[RequestEntry | LogEntry]:
+    """Return the log entry of each of `events`, opened ones of the life `boot` of their bus."""
+    made: list[RequestEntry | LogEntry] = []
+    begin, prefix = -_SECOND, ""
+    id_prefix = f"{boot}-"
+    for event in events:
+        exported = event.service or event.attributes or event.severity
+        if event.kind != "request" or event.failure or event.body or event.replay_of or exported:
+            made.append(view(event, boot, LogEntry))
+            continue
+        nanos = event.time - begin
+        if not 0 <= nanos < _SECOND:
+            begin = event.time // _SECOND * _SECOND
+            nanos = event.time - begin
+            prefix = timestamp(begin)[:-7]
+        micros = nanos // 1000
+        seq = event.seq
+        query = event.query
+        status = event.status
+        error = event.error
+        host = agent = None
+        headers = event.request_headers
+        for name, value in headers:
+            if host is None and name == b"host":
+                host = value.decode("latin-1")
+                if agent is not None:
+                    break
+            elif agent is None and name == b"user-agent":
+                agent = value.decode("latin-1")
+                if host is not None:
+                    break
+        if host is None or agent is None:  # only ASGI promises lower case
+            host, agent = header(headers, b"host"), header(headers, b"user-agent")
+        # What `schema.microseconds` does, three times: a call would cost more than the work.
+        if (ttfb := event.ttfb) is not None:
+            ttfb = (ttfb * 1e6 + 0.5) // 1 / 1e6
+        if (total := event.total) is not None:
+            total = (total * 1e6 + 0.5) // 1 / 1e6
+        if (app := event.app) is not None:
+            app = (app * 1e6 + 0.5) // 1 / 1e6
+        made.append(
+            RequestEntry(
+                f"{prefix}{_THREE_DIGITS[micros // 1000]}{_THREE_DIGITS[micros % 1000]}Z",
+                "info" if status < 400 and error is None else level(event),
+                "request",
+                f"{id_prefix}{seq}",
+                seq,
+                event.method,
+                event.path,
+                query.decode("latin-1") if query else "",
+                event.scheme,
+                event.route,
+                status,
+                event.client,
+                host,
+                agent,
+                event.http_version,
+                event.request_id,
+                event.trace_id,
+                event.span_id,
+                event.request_size,
+                event.response_size,
+                ttfb,
+                total,
+                app,
+                error,
+            )
+        )
+    return made

@@ -1,0 +1,178 @@
+"""The OpenAPI documents: what the control plane's routes answer, and what the data plane takes."""
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from fastapi import FastAPI
+from msgspec.json import schema_components
+
+from reqscope.bus.inflight import Running
+from reqscope.bus.routestats import RouteRow
+from reqscope.bus.schema import Detail, FailureView, Summary
+
+from .batches import MAX_RECORDS, Record
+from .ingest import MAX_BATCH, MAX_BODY, Logged
+from .problems import PROBLEM
+
+Document: TypeAlias = dict[str, Any]
+
+
+class Problem(msgspec.Struct):
+    """What went wrong (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+
+
+class Events(msgspec.Struct):
+    """Go on with `after=next`."""
+
+    events: list[Summary]
+    missed: int
+    next: int
+
+
+class InFlight(msgspec.Struct):
+    """The oldest first."""
+
+    in_flight: list[Running]
+    count: int
+
+
+class Failures(msgspec.Struct):
+    """The latest first."""
+
+    errors: list[FailureView]
+
+
+class Routes(msgspec.Struct):
+    """The busiest first."""
+
+    routes: list[RouteRow]
+
+
+class BadRecord(msgspec.Struct):
+    """A line that could not be read."""
+
+    line: int
+    error: str
+
+
+class Accepted(msgspec.Struct):
+    """What became of a batch, with the first ten errors."""
+
+    accepted: int
+    rejected: int
+    errors: list[BadRecord]
+
+
+_ANSWERS: Final[Mapping[str, Any]] = {
+    "/api/events": Events,
+    "/api/events/{event_id}": Detail,
+    "/api/in-flight": InFlight,
+    "/api/errors": Failures,
+    "/api/routes": Routes,
+    "/api/stats": dict[str, Any],
+    "/livez": dict[str, str],
+    "/readyz": dict[str, Any],
+}
+_TEXTS: Final = {
+    "/api/export": {"application/x-ndjson": "string", "text/csv": "string", "application/json": "object"},
+    "/api/events/{event_id}/as/{client}": {"text/plain": "string"},
+    "/metrics": {"text/plain": "string", "application/openmetrics-text": "string"},
+}
+_JSON: Final = "application/json"
+
+
+def describe(app: FastAPI) -> None:
+    """Make the document of `app` say what its routes really answer: FastAPI cannot tell from a finished response."""
+    generate = app.openapi
+
+    def openapi() -> Document:
+        if app.openapi_schema is None:
+            document = generate()
+            schemas, components = _schemas([*_ANSWERS.values(), Problem])
+            document["components"] = {"schemas": components}
+            known = dict(zip(_ANSWERS, schemas, strict=False))
+            for path, operations in document["paths"].items():
+                for operation in operations.values():
+                    said = operation["responses"].get("200", {"description": "The answer"})
+                    operation["responses"] = {"200": said, **_responses(path, known, schemas[-1])}
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def data_plane_document(version: str) -> Document:
+    """Return the document of the ingest routes, which are no FastAPI routes."""
+    (logged, accepted, alive, trouble, record), components = _schemas(
+        [Logged, Accepted, dict[str, str], Problem, Record]
+    )
+    refused = {"4XX": _answer("Refused", trouble, PROBLEM.decode()), "503": _going_down(trouble)}
+    array = {"type": "array", "items": record, "maxItems": MAX_RECORDS}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Reqscope data plane", "version": version},
+        "paths": {
+            "/log": {
+                "post": {
+                    "summary": f"One record: any body of up to {MAX_BODY} bytes",
+                    "operationId": "log",
+                    "requestBody": {"content": {"*/*": {"schema": {}}}},
+                    "responses": {"200": _answer("Taken", logged, _JSON), **refused},
+                }
+            },
+            "/events": {
+                "post": {
+                    "summary": f"Many records, of up to {MAX_BATCH} bytes: lines of JSON, an array or one object",
+                    "operationId": "events",
+                    "requestBody": {
+                        "required": True,
+                        "content": {
+                            "application/x-ndjson": {"schema": {"type": "string"}},
+                            _JSON: {"schema": {"anyOf": [array, record]}},
+                        },
+                    },
+                    "responses": {"200": _answer("Taken, but for what is listed", accepted, _JSON), **refused},
+                }
+            },
+            "/livez": {
+                "get": {
+                    "summary": "The event loop turns",
+                    "operationId": "livez",
+                    "responses": {"200": _answer("It does", alive, _JSON)},
+                }
+            },
+        },
+        "components": {"schemas": components},
+    }
+
+
+def _schemas(types: list[Any]) -> tuple[tuple[Document, ...], Document]:
+    return schema_components(types, ref_template="#/components/schemas/{name}")
+
+
+def _responses(path: str, known: Mapping[str, Document], trouble: Document) -> Document:
+    answers: Document = {}
+    if path in known:
+        answers["200"] = _answer("The answer", known[path], _JSON)
+    elif path in _TEXTS:
+        content = {kind: {"schema": {"type": of}} for kind, of in _TEXTS[path].items()}
+        answers["200"] = {"description": "The answer", "content": content}
+    if path == "/readyz":
+        answers["503"] = _answer("Not ready", known[path], _JSON)
+    answers["4XX"] = _answer("Refused", trouble, PROBLEM.decode())
+    return answers
+
+
+def _answer(description: str, schema: Document, media_type: str) -> Document:
+    return {"description": description, "content": {media_type: {"schema": schema}}}
+
+
+def _going_down(trouble: Document) -> Document:
+    retry = {"Retry-After": {"description": "Seconds", "schema": {"type": "string"}}}
+    return {**_answer("The monitor is going down", trouble, PROBLEM.decode()), "headers": retry}
