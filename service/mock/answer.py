@@ -48,7 +48,7 @@ class ReadyResponse:
 
     def __init__(self, response: StubResponse, root: Path | None = None, base: Path | None = None) -> None:
         self.status = response.status
-        self.fault = response.fault
+        self.fault: Fault | None = response.fault
         self._delay = delay_of(response.delay)
         self._chunks = response.dribble.chunks if response.dribble else 1
         self._over = seconds(response.dribble.over) if response.dribble else 0.0

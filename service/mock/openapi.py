@@ -107,7 +107,7 @@ def _example(content: dict[str, Any], media: dict[str, Any]) -> Any:
 
 
 def _prefix(content: dict[str, Any]) -> str:
-    servers = content.get("servers") or [{"url": "/"}]
+    servers: list[dict[str, Any]] = content.get("servers") or [{"url": "/"}]
     variables = servers[0].get("variables", {})
     url = re.sub(r"\{(\w+)\}", lambda each: str(variables.get(each[1], {}).get("default", "")), servers[0]["url"])
     return normalised("/" + unquote(urlsplit(url).path)).rstrip("/")

@@ -75,7 +75,7 @@
       });
     }
     list({ stubs, states }) {
-      const box = make("div");
+      const box = make("div", undefined, "rq-wide");
       if (!stubs.length) return make("p", "There are no stubs yet. Make one, import some, or write them into the file.", "rq-none");
       const table = box.appendChild(make("table", undefined, "rq-list rq-stubs")), head = table.createTHead().insertRow(), body = table.createTBody();
       for (const label of ["Stub", "Request", "Answer", "Hits", "Last", "From", "On", ""]) { const cell = head.appendChild(make("th", label)); cell.scope = "col"; }
