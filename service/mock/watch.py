@@ -32,7 +32,9 @@ async def _watch(store: StubStore, stop: anyio.Event) -> None:
         return
     said: list[str] = []
     try:
-        async for _ in awatch(*folders, watch_filter=_within(paths), step=20, stop_event=stop):
+        recursive = any(path.is_dir() for path in paths)  # the folder of a file may be somebody's home
+        changes = awatch(*folders, watch_filter=_within(paths), step=20, stop_event=stop, recursive=recursive)
+        async for _ in changes:
             store.apply(await to_thread.run_sync(store.read))
             said = _tell([str(error) for error in store.errors], said)
     except OSError as error:  # such as no watches left, or the folder is gone

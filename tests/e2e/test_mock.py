@@ -87,14 +87,15 @@ def test_the_schema_is_printed() -> None:
     assert "StubFile" in json.loads(run("mock", "--schema").stdout)["$defs"]
 
 
-class TestThePageOfStubs:
-    @pytest.fixture(scope="class")
-    def server(self, start: Start, tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
-        file = tmp_path_factory.mktemp("stubs") / "stubs.yaml"
-        file.write_text(STUBS)
-        with start("mock", str(file)) as server:
-            yield server
+@pytest.fixture(scope="module")
+def server(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Generator[Server]:
+    file = tmp_path_factory.mktemp("stubs") / "stubs.yaml"
+    file.write_text(STUBS)
+    with start("mock", str(file)) as server:
+        yield server
 
+
+class TestThePageOfStubs:
     @pytest.fixture
     def mock(self, server: Server) -> Server:
         """The one server, as it was at its start."""
@@ -144,7 +145,7 @@ class TestThePageOfStubs:
     def test_a_stub_is_made_from_a_request_in_the_live_view(self, mock: Server, open_page: Callable[..., Page]) -> None:
         page = open_page(mock.panel)
         httpx.post(f"{mock.api}/pay/7", json={"amount": 100})
-        page.locator(".rq-row", has_text="← pay").click()
+        page.locator(".rq-row", has_text="← pay").first.click()
         page.get_by_role("button", name="Create a stub").click()
 
         text = page.get_by_role("dialog").get_by_role("textbox").input_value()

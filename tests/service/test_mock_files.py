@@ -1,9 +1,12 @@
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reqscope.service.mock import StubError, StubStore, json_schema
 from reqscope.service.mock.files import files_of, load_file, parse
@@ -137,3 +140,36 @@ def test_the_json_schema_knows_every_key() -> None:
     }
     assert not kinds["Stub"]["additionalProperties"]
     assert schema["$ref"] == "#/$defs/StubFile"
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 700) | st.floats() | st.text(max_size=12),
+    lambda children: (
+        st.lists(children, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                ["stubs", "request", "response", "responses", "path", "headers", "json", "json_path", "body", "status",
+                 "query", "equals", "regex", "delay", "uniform", "low", "openapi", "swagger", "paths", "/a", "get",
+                 "$ref", "content", "schema", "log", "entries", "mappings", "url", "bodyPatterns", "method", "{{x}}"]
+            ),
+            children,
+            max_size=5,
+        )
+    ),
+    max_leaves=30,
+)  # fmt: skip
+
+
+@given(JSON)
+def test_whatever_a_file_holds_it_is_stubs_or_an_error_for_people(content: object) -> None:
+    text = json.dumps(content)
+    for file in (None, Path("a.json"), Path("a.yaml")):
+        with suppress(StubError):
+            parse(text, file)
+
+
+@given(st.text(max_size=60))
+def test_whatever_the_text_it_is_stubs_or_an_error_for_people(text: str) -> None:
+    for file in (None, Path("a.json"), Path("a.yaml")):
+        with suppress(StubError):
+            parse(text, file)
