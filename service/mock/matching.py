@@ -18,6 +18,8 @@ Rank = tuple[int, int, int]
 _ANY: Final = "*"
 _NEAREST: Final = 3
 _MOST_COMPARED: Final = 2_000
+_FITS: Final = 3.0
+"""What a path that fits counts for; one that is like it counts for less."""
 rank = attrgetter("rank")
 
 
@@ -47,6 +49,7 @@ class ReadyStub:
         self.methods = list(stub.request.method)
         self.path = stub.request.path or stub.request.path_regex or "/{path}"
         """What a route template is to an application."""
+        self.parts = self.path.strip("/").split("/")
         self.conditions = conditions(stub.request)
         self.values = path_matcher(stub.request)
         base = source.file.parent if source.file is not None else None
@@ -139,8 +142,12 @@ def nearest(
 
     :param state: in words, why a stub does not answer now, whatever the request; empty if it would
     """
+    parts = request.path.strip("/").split("/")
     scored = sorted(
-        ((_score(stub, request), -number, stub) for number, stub in zip(range(_MOST_COMPARED), stubs, strict=False)),
+        (
+            (_score(stub, request, parts), -number, stub)
+            for number, stub in zip(range(_MOST_COMPARED), stubs, strict=False)
+        ),
         key=lambda each: each[:2],
         reverse=True,
     )
@@ -151,18 +158,19 @@ def nearest(
     ]
 
 
-def _score(stub: ReadyStub, request: MockRequest) -> float:
+def _score(stub: ReadyStub, request: MockRequest, parts: list[str]) -> float:
     method = 1.0 if not stub.methods or request.method in stub.methods else 0.0
-    path = 3.0 if stub.values(request.path) is not None else 2 * _likeness(stub.path, request.path)
+    path = _FITS if stub.values(request.path) is not None else 2 * _likeness(stub.parts, parts)
     if path <= 0:
         return 0.0
+    if path < _FITS:
+        return method + path
     held = sum(each.holds(request) for each in stub.conditions)
-    return method + path + held / (len(stub.conditions) or 1) * (path >= 3)
+    return method + path + held / (len(stub.conditions) or 1)
 
 
-def _likeness(template: str, path: str) -> float:
+def _likeness(ours: list[str], theirs: list[str]) -> float:
     """Return the share of segments that are the same, or nearly so; 0 if none but those of names are."""
-    ours, theirs = template.strip("/").split("/"), path.strip("/").split("/")
     likeness = [_segment_likeness(one, other) for one, other in zip(ours, theirs, strict=False)]
     if not any(each for one, each in zip(ours, likeness, strict=False) if not one.startswith("{")):
         return 0.0
