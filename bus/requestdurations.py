@@ -1,11 +1,11 @@
 """How long requests took, in the buckets that OpenTelemetry advises, over every event."""
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections.abc import Iterable
 from itertools import accumulate
 from typing import Final, NamedTuple, TypeAlias
 
-from .event import Event
+from .groups import Group
 from .routestats import MAX_ROUTES, OTHER
 from .visible import visible
 
@@ -51,20 +51,11 @@ class RequestDurations:
         self._series: dict[Labels, _Series] = {}
         self._routes: set[str] = set()
 
-    def count(self, events: Iterable[Event]) -> None:
-        """Count `events`."""
-        groups: dict[tuple[str, str | None, int], list[float]] = {}
-        for event in events:
-            total = event.total
-            if total is None or event.kind == "websocket":
-                continue
-            key = (event.method, event.route, event.status)
-            if key in groups:
-                groups[key].append(total)
-            else:
-                groups[key] = [total]
-        for (method, route, status), durations in groups.items():
-            self._of(method, route, status).add(durations)
+    def count(self, groups: Iterable[Group]) -> None:
+        """Count the durations of `groups`."""
+        for group in groups:
+            if group.durations:
+                self._of(group.method, group.route, group.status).add(group.durations)
 
     def snapshot(self) -> list[DurationSeries]:
         """Return what was counted so far, in no order."""
@@ -98,9 +89,12 @@ class _Series:
         self.total = 0.0
 
     def add(self, durations: Iterable[float]) -> None:
-        buckets = self.buckets
-        for seconds in durations:
-            # Not a number is none, and counts as the negative ones do.
-            value = min(seconds, _LONGEST) if seconds > 0 else 0.0
-            buckets[bisect_left(BOUNDARIES, value)] += 1
-            self.total += value
+        # Not a number is none, and counts as the negative ones do.
+        values = sorted([min(seconds, _LONGEST) if seconds > 0 else 0.0 for seconds in durations])
+        before = 0
+        for bucket, boundary in enumerate(BOUNDARIES):
+            up_to = bisect_right(values, boundary, before)
+            self.buckets[bucket] += up_to - before
+            before = up_to
+        self.buckets[-1] += len(values) - before
+        self.total += sum(values)

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from .event import Event
+from .groups import Group
 from .histogram import Histogram
-from .tracelines import is_line
 
 MAX_ROUTES: Final = 500
 """Routes told apart. Methods and ingested routes come from clients, so there has to be a bound."""
@@ -21,7 +20,6 @@ WINDOWS: Final = (10, 60, 300)
 _SLICE: Final = 5
 """Seconds in one slice of a window: a window ends up to so much later than it says."""
 
-_SERVER_ERROR: Final = 500
 _QUANTILES: Final = (0.5, 0.95, 0.99)
 
 Key: TypeAlias = tuple[str, str]
@@ -62,20 +60,11 @@ class RouteStats:
         self._clock = clock
         self._routes: dict[Key, _Route] = {}
 
-    def count(self, events: Iterable[Event]) -> None:
-        """Count `events` now."""
-        groups: dict[Key, list[Event]] = {}
-        for event in events:
-            if not event.status and is_line(event):
-                continue
-            key = (event.method, event.route or NO_ROUTE)
-            if key in groups:
-                groups[key].append(event)
-            else:
-                groups[key] = [event]
+    def count(self, groups: Iterable[Group]) -> None:
+        """Count the requests of `groups` now."""
         now = int(self._clock())
-        for key, group in groups.items():
-            self._route(key, now).add(group, now)
+        for group in groups:
+            self._route((group.method, group.route or NO_ROUTE), now).add(group, now)
 
     def rows(self, window: int | None = None) -> list[RouteRow]:
         """Return the routes that had requests in the last `window` seconds, the busiest first; None is all the time."""
@@ -103,17 +92,12 @@ class _Counts:
         self.sent = 0
         self.durations = Histogram()
 
-    def add(self, events: list[Event]) -> None:
-        self.events += len(events)
-        timed: list[float] = []
-        for event in events:
-            self.received += event.request_size
-            self.sent += event.response_size
-            if event.status >= _SERVER_ERROR or event.error is not None:
-                self.errors += 1
-            if event.total is not None and event.kind != "websocket":
-                timed.append(event.total)
-        self.durations.record_all(timed)
+    def add(self, group: Group) -> None:
+        self.events += group.count
+        self.errors += group.errors
+        self.received += group.received
+        self.sent += group.sent
+        self.durations.merge(group.histogram)
 
     def merge(self, other: "_Counts") -> None:
         self.events += other.events
@@ -132,11 +116,11 @@ class _Route:
         self.slices: deque[_Counts] = deque()
         self.last = now
 
-    def add(self, events: list[Event], now: int) -> None:
+    def add(self, group: Group, now: int) -> None:
         start = now - now % _SLICE
         if not self.slices or self.slices[-1].start < start:
             self.slices.append(_Counts(start))
-        self.slices[-1].add(events)
+        self.slices[-1].add(group)
         self.last = now
         while self.slices[0].start < now - WINDOWS[-1] - _SLICE:
             self.total.merge(self.slices.popleft())

@@ -12,10 +12,10 @@ import anyio
 
 from .event import Event
 from .eventbus import EventBus
+from .groups import Group, grouped
 from .histogram import Histogram
 from .requestdurations import DurationSeries, RequestDurations
 from .routestats import RouteRow, RouteStats
-from .tracelines import is_line
 
 WINDOW: Final = 300
 """Seconds of history kept, one bucket each."""
@@ -91,9 +91,10 @@ class Stats:
 
     def count(self, events: Sequence[Event]) -> None:
         """Count `events` in the present second."""
-        self._current().add(events)
-        self.routes.count(events)
-        self._durations.count(events)
+        groups = grouped(events)
+        self._current().add(groups)
+        self.routes.count(groups)
+        self._durations.count(groups)
 
     def snapshot(self, after: int = 0) -> Snapshot:
         """Return the totals as of this moment, and the seconds later than `after` (seconds since the epoch)."""
@@ -155,16 +156,11 @@ class _Bucket:
         self.durations = Histogram()
         self._frozen: Second | None = None
 
-    def add(self, events: Iterable[Event]) -> None:
+    def add(self, groups: Iterable[Group]) -> None:
         self._frozen = None
-        classes, timed = self.classes, list[float]()
-        for event in events:
-            if not event.status and is_line(event):
-                continue
-            classes[_CLASS_OF.get(event.status // 100, _OTHER)] += 1
-            if event.total is not None and event.kind != "websocket":  # that was open for so long, and nobody waited
-                timed.append(event.total)
-        self.durations.record_all(timed)
+        for group in groups:
+            self.classes[_CLASS_OF.get(group.status // 100, _OTHER)] += group.count
+            self.durations.merge(group.histogram)
 
     def merge(self, other: "_Bucket") -> None:
         self.classes = [mine + theirs for mine, theirs in zip(self.classes, other.classes, strict=True)]

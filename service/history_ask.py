@@ -1,6 +1,7 @@
 """`reqscope query`: convert what was rotated, ask, and print."""
 
 import os
+import signal
 import sys
 import threading
 from collections.abc import Iterable
@@ -23,12 +24,16 @@ _STOP_EVERY: Final = 0.2
 
 
 def ask(log_file: Path, sql: str, output: str, limit: int, timeout: float, out: Console, err: Console) -> int:
-    """Print the answer, and return the exit status: 0; 1 where there is none; 130 after Ctrl-C.
+    """Print the answer, and return the exit status: 0; 1 where there is none; 130 after Ctrl-C while files are converted.
+
+    For the main thread of a process of its own, which Ctrl-C ends.
 
     :param output: `table`, `json` or `csv`
     """
     try:
         _convert(log_file, err)
+        # It only reads from here on, and an exit that unwinds would find DuckDB's threads at work, and abort.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         result = _answer(Question(log_file, sql), limit, timeout)
     except KeyboardInterrupt:
         return _INTERRUPTED
@@ -59,7 +64,7 @@ def _convert(log_file: Path, err: Console) -> None:
 
 
 def _answer(question: Question, limit: int, timeout: float) -> Result:
-    """Run it in a thread, so that Ctrl-C is heard and the time is kept."""
+    """Run it in a thread, so that the time is kept."""
     outcomes: SimpleQueue[Result | HistoryError] = SimpleQueue()
 
     def run() -> None:

@@ -9,7 +9,6 @@ import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -21,7 +20,7 @@ from reqscope.bus.schema import Entry
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-_SQL_TYPES: Final = {datetime: "TIMESTAMPTZ", str: "VARCHAR", int: "BIGINT", float: "DOUBLE"}
+_SQL_TYPES: Final = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE"}
 _MAX_LINE: Final = 16 << 20
 """DuckDB sets aside twice as much for each thread."""
 _PACKED: Final = ".zst"
@@ -35,7 +34,10 @@ def _sql_type(kind: object) -> str:
     return known[0]
 
 
-COLUMNS: Final = {field.encode_name: _sql_type(field.type) for field in msgspec.structs.fields(Entry)}
+COLUMNS: Final = {
+    **{field.encode_name: _sql_type(field.type) for field in msgspec.structs.fields(Entry)},
+    "timestamp": "TIMESTAMPTZ",
+}
 """Names of a log line's fields, and their types in SQL."""
 
 

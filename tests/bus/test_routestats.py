@@ -2,6 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reqscope.bus import Event, RouteStats
+from reqscope.bus.groups import grouped
 from reqscope.bus.routestats import MAX_ROUTES, NO_ROUTE, OTHER
 
 
@@ -20,7 +21,7 @@ def request(route: str | None = "/items/{item}", method: str = "GET", status: in
 def test_each_method_of_each_route_has_its_own_numbers_the_busiest_first() -> None:
     stats = RouteStats()
 
-    stats.count([request(), request(method="PUT"), request(), request("/a"), request(), request(method="PUT")])
+    stats.count(grouped([request(), request(method="PUT"), request(), request("/a"), request(), request(method="PUT")]))
 
     assert [(row.method, row.route, row.count) for row in stats.rows()] == [
         ("GET", "/items/{item}", 3),
@@ -31,8 +32,10 @@ def test_each_method_of_each_route_has_its_own_numbers_the_busiest_first() -> No
 
 def test_errors_bytes_and_latencies_are_those_of_the_route() -> None:
     stats = RouteStats()
-    stats.count([request(total=number / 100, request_size=2, response_size=3) for number in range(1, 101)])
-    stats.count([request(status=503), request(status=404), request(error="ValueError"), request("/other", total=9.0)])
+    stats.count(grouped([request(total=number / 100, request_size=2, response_size=3) for number in range(1, 101)]))
+    stats.count(
+        grouped([request(status=503), request(status=404), request(error="ValueError"), request("/other", total=9.0)])
+    )
 
     row = stats.rows()[0]
 
@@ -46,7 +49,7 @@ def test_errors_bytes_and_latencies_are_those_of_the_route() -> None:
 def test_what_matched_no_route_is_one_row() -> None:
     stats = RouteStats()
 
-    stats.count([request(None), request(None, status=404)])
+    stats.count(grouped([request(None), request(None, status=404)]))
 
     assert [(row.route, row.count) for row in stats.rows()] == [(NO_ROUTE, 2)]
 
@@ -54,9 +57,9 @@ def test_what_matched_no_route_is_one_row() -> None:
 def test_a_window_has_what_was_counted_in_it() -> None:
     clock = FakeClock()
     stats = RouteStats(clock=clock)
-    stats.count([request()] * 5)
+    stats.count(grouped([request()] * 5))
     clock.now += 30
-    stats.count([request()] * 2)
+    stats.count(grouped([request()] * 2))
 
     assert [[row.count for row in stats.rows(window)] for window in (10, 60, 300, None)] == [[2], [7], [7], [7]]
     clock.now += 30
@@ -68,7 +71,7 @@ def test_a_window_has_what_was_counted_in_it() -> None:
 def test_beyond_so_many_routes_the_rest_is_counted_together() -> None:
     stats = RouteStats()
 
-    stats.count([request(f"/{number}") for number in range(MAX_ROUTES + 30)])
+    stats.count(grouped([request(f"/{number}") for number in range(MAX_ROUTES + 30)]))
 
     rows = stats.rows()
     assert len(rows) == MAX_ROUTES + 1
@@ -82,7 +85,7 @@ def test_nothing_is_lost_when_slices_grow_old(steps: list[tuple[int, str | None]
     stats = RouteStats(clock=clock)
     for seconds, route in steps:
         clock.now += seconds
-        stats.count([request(route, total=0.1)])
+        stats.count(grouped([request(route, total=0.1)]))
 
     assert sum(row.count for row in stats.rows()) == len(steps)
     counts = [sum(row.count for row in stats.rows(window)) for window in (10, 60, 300, None)]

@@ -146,7 +146,7 @@ def test_ctrl_c_ends_it_at_once(folder: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=30)
 
-    assert process.returncode == 130
+    assert process.returncode in (-signal.SIGINT, 130)  # which of both depends on how far it was
     assert b"Traceback" not in error
 
 

@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reqscope.bus import EventBus
+from reqscope.bus.entries import VERSION
 from reqscope.service import Redaction, Settings
 from reqscope.service.ingest import MAX_BATCH, MAX_BODY, DataPlane
 from reqscope.service.pipeline import Pipeline
@@ -521,6 +522,7 @@ async def test_hostile_records_reach_the_api_and_the_log_as_the_text_they_are(si
     assert not set(b"".join(lines)) & {*range(0x20), 0x7F}
     for line, detail in zip(map(json.loads, lines), details, strict=True):
         detail.pop("http.request.headers", None)
+        assert line.pop("schema") == VERSION
         assert line == detail
     assert [detail["body"] for detail in details[: len(RECORDS)]] == [record.decode() for record in RECORDS]
     assert [detail.get("body_base64") for detail in details[len(RECORDS) :]] == ["//4=", "G1sySps=", None, "7aCA"]
