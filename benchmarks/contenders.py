@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Final, TypeAlias
 
-NAMES: Final = ("ring", "publish", "sink", "ingest", "capture", "history", "screen", "viewers", "page")
+NAMES: Final = ("ring", "publish", "sink", "ingest", "capture", "mock", "history", "screen", "viewers", "page")
 """The measured paths; `bench_<name>.py` has each."""
 
 Numbers: TypeAlias = dict[str, float]
