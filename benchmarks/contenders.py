@@ -5,7 +5,19 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Final, TypeAlias
 
-NAMES: Final = ("ring", "publish", "sink", "ingest", "capture", "history", "screen", "viewers", "page", "bridge")
+NAMES: Final = (
+    "ring",
+    "publish",
+    "sink",
+    "ingest",
+    "capture",
+    "mock",
+    "history",
+    "screen",
+    "viewers",
+    "page",
+    "bridge",
+)
 """The measured paths; `bench_<name>.py` has each."""
 
 Numbers: TypeAlias = dict[str, float]

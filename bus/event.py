@@ -127,6 +127,8 @@ class Event(msgspec.Struct, kw_only=True, array_like=True, gc=False):
     error: str | None = None
     """Type of the exception that left the application, or `client_disconnected`."""
     failure: Failure | None = None
+    stub: str | None = None
+    """Name of the stub that answered, where a mock did."""
     request_id: str = ""
     """From the `X-Request-ID` header if that is sound, otherwise made up for the request."""
     trace_id: str = ""

@@ -110,6 +110,14 @@ FIELDS: Final[tuple[Field, ...]] = (
         present=lambda event: bool(event.error),
     ),
     Text(
+        "stub",
+        'stub:"pay"',
+        "name of the stub that answered, where a mock did; * for any",
+        lambda event: event.stub or "",
+        fold=False,
+        present=lambda event: bool(event.stub),
+    ),
+    Text(
         "level",
         "level:error",
         "error for what failed here, warning for what the client did wrong, info for the rest",

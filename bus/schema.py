@@ -75,6 +75,7 @@ class Summary(msgspec.Struct, kw_only=True, omit_defaults=True, rename=NAMES, gc
     duration: float | None = None
     app_duration: float | None = None
     error: str | None = None
+    stub: str | None = None
     replay_of: str = ""
     worker: str = ""
 
@@ -161,6 +162,7 @@ def view(event: Event, boot: str, as_type: type[View]) -> View:
         duration=microseconds(event.total),
         app_duration=microseconds(event.app),
         error=event.error,
+        stub=event.stub,
         replay_of=event.replay_of,
         worker=event.worker,
     )

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import asdict
+from functools import partial
 from typing import Final
 
 from fastapi import FastAPI, Request
@@ -20,6 +21,9 @@ from .hosts import HostGate, Hosts
 from .identity import Everybody, Gate, Policy, SignIn, Tokens
 from .identity.refusals import access_router
 from .metrics import metrics_router
+from .mock.api import mock_router, overview
+from .mock.store import StubStore
+from .mock.watch import watch
 from .openapi import describe
 from .origins import OriginGate, Origins
 from .partial import partial_view
@@ -44,6 +48,7 @@ class ControlPlane:
     :param hosts: names it may be called by; without, any
     :param policy: who gets in; without, everybody
     :param replay: the way back into the application, if there is one
+    :param stubs: what answers, where a service is mocked
     :param example: a command that sends a request, shown for as long as there is none
     :raises MissingDuckDB: the settings ask for history, and it is not installed
     :param receiver: what other processes report to, if they do
@@ -58,6 +63,7 @@ class ControlPlane:
         replay: Replay | None = None,
         *,
         receiver: Receiver | None = None,
+        stubs: StubStore | None = None,
         example: str = "",
     ) -> None:
         from reqscope.ui import Health, Panel  # here, and only here, do the planes and the panel meet
@@ -69,6 +75,7 @@ class ControlPlane:
             return Health(**shown, workers=workers, partial=partial_view(pipeline))
 
         self._pipeline = pipeline
+        self._stubs = stubs
         self._streams = Streams(pipeline.bus)
         self._history = History(pipeline.settings.log_file) if pipeline.settings.history else None
         self.panel = Panel(
@@ -78,6 +85,7 @@ class ControlPlane:
             pipeline.lag,
             health,
             lambda: system(pipeline, capture()),
+            None if stubs is None else partial(overview, stubs),
             replay=replay is not None and bool(replay.rules),
             example=example,
         )
@@ -95,6 +103,8 @@ class ControlPlane:
         self.app.include_router(history_router(self._history))
         self.app.include_router(metrics_router(pipeline, capture, self._streams, lambda: self.panel.viewers))
         self.app.include_router(workers_router(receiver, pipeline))
+        if stubs is not None:
+            self.app.include_router(mock_router(stubs, pipeline.bus))
         self.app.include_router(query_router(pipeline, self._more(capture)))
         answer_with_problems(self.app)
         self._guard(policy or Everybody())
@@ -116,7 +126,9 @@ class ControlPlane:
     async def running(self) -> AsyncGenerator[None]:
         """Run the pipeline's readers, the panel among them, and the history, for as long as the block lasts."""
         self._streams.open()
-        async with self._pipeline.running(self.panel.run), self._history.running() if self._history else nullcontext():
+        beside = [] if self._stubs is None else [partial(watch, self._stubs)]
+        history = self._history.running() if self._history else nullcontext()
+        async with self._pipeline.running(self.panel.run, beside=beside), history:
             yield
 
     def close(self) -> None:

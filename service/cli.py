@@ -4,8 +4,9 @@ import os
 import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
+import msgspec
 import typer
 from msgspec.structs import replace
 from pydantic import ByteSize, ValidationError
@@ -16,6 +17,10 @@ from rich.table import Table
 
 from .identity.commands import tokens_app, users_app
 from .settings import Settings
+
+if TYPE_CHECKING:
+    from .mock import StubStore
+    from .mock.record import Recorder
 
 app = typer.Typer(
     name="reqscope",
@@ -56,6 +61,9 @@ Capacity = Annotated[int | None, typer.Option(help="Events that the ring keeps. 
 BodiesKept = Annotated[
     str | None,
     typer.Option("--bodies", metavar="off|errors|all", help="Bodies to keep: none, of failed requests, or all."),
+]
+StubsAt = Annotated[
+    Path | None, typer.Option("--stubs", help="A file or folder of stubs that answer every other path.")
 ]
 Replayed = Annotated[
     str | None,
@@ -103,6 +111,7 @@ def serve(
     collector: Collector = None,
     sign_in: SignIn = None,
     insecure: Insecure = None,
+    stubs: StubsAt = None,
 ) -> None:
     """Collect requests and records: `POST /log`, `POST /events`, and a panel that shows them."""
     settings = _guarded(_settings(locals()), ingest=True)
@@ -111,7 +120,62 @@ def serve(
     _check_collector(settings, listens=True)
     from .collector import fallback_app
 
-    _launch(settings, fallback_app, ingest=True, replays=False)
+    _launch(settings, fallback_app, ingest=True, replays=False, mock=settings.stubs is not None)
+
+
+@app.command(
+    epilog="""
+Examples: `reqscope mock stubs.yaml`, `reqscope mock openapi.json --port-auto`, `reqscope mock --check stubs/`,
+`reqscope mock new.yaml --record https://api.example.com`, `reqscope mock --schema > stubs.schema.json`
+"""
+)
+def mock(
+    stubs: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="PATH",
+            help="A file or folder of stubs: Reqscope's own YAML or JSON, WireMock mappings, OpenAPI 3 or HAR.",
+        ),
+    ] = None,
+    host: Host = None,
+    api_port: ApiPort = None,
+    panel_port: PanelPort = None,
+    port_auto: PortAuto = None,
+    log: Log = None,
+    log_file: LogFile = None,
+    access_log: AccessLog = None,
+    capacity: Capacity = None,
+    bodies: BodiesKept = None,
+    sign_in: SignIn = None,
+    insecure: Insecure = None,
+    record: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Ask this service what no stub answers, and save its answers as stubs."),
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Say what is wrong in the stubs, and serve nothing.")] = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of stub files.")] = False,
+) -> None:
+    """Play a service that others provide: stubs answer, and the panel shows what was asked. Keeps bodies, and logs
+    nothing, unless told."""
+    options = {name: value for name, value in locals().items() if name in Settings.model_fields}
+    if schema:
+        from .mock import json_schema
+
+        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(json_schema()), indent=2) + b"\n")
+        return
+    settings = _guarded(_settings(options), ingest=True)
+    if settings.stubs is None:
+        _fail("which stubs? Name a file or a folder: reqscope mock stubs.yaml", status=2)
+    if check:
+        _check_stubs(settings.stubs)
+        return
+    quiet = {"log": "none", "bodies": "all"}
+    settings = settings.model_copy(
+        update={name: value for name, value in quiet.items() if name not in settings.model_fields_set}
+    )
+    from .collector import fallback_app
+
+    _launch(settings, fallback_app, ingest=True, replays=False, mock=True, record=record)
 
 
 @app.command(
@@ -342,10 +406,13 @@ def _launch(
     ingest: bool,
     replays: bool = True,
     background: Callable[[str], Callable[[], Coroutine[object, object, None]]] | None = None,
+    mock: bool = False,
+    record: str | None = None,
 ) -> NoReturn:
     from .ports import PortError, listen
 
     _check_history(settings)
+    stubs, recorder = _stubs(settings, record) if mock else (None, None)
     try:
         api = listen(settings.host, settings.api_port, "--api-port", auto=settings.port_auto)
         panel = listen(settings.host, settings.panel_port, "--panel-port", auto=settings.port_auto)
@@ -367,9 +434,11 @@ def _launch(
             panel,
             ingest=ingest,
             replays=replays,
-            announce=_announcer(ingest),
+            announce=_announcer(ingest, None if stubs is None else len(stubs.index.stubs)),
             background=background,
             announce_link=announce_link,
+            stubs=stubs,
+            recorder=recorder,
         )
     except PrivateFileError as error:
         _fail(str(error))
@@ -455,10 +524,45 @@ def _check_collector(settings: Settings, *, listens: bool) -> None:
         _fail(f"--collector: {error}", status=2)
 
 
-def _announcer(ingest: bool) -> Callable[[str, str], None]:
+def _stubs(settings: Settings, record: str | None) -> "tuple[StubStore, Recorder | None]":
+    from .mock import StubError, StubStore
+    from .mock.record import Recorder
+
+    path = settings.stubs or Path()
+    if record is not None and not path.exists() and path.suffix:
+        path.write_text("stubs: []\n")
+    try:
+        store = StubStore([path], settings.redact)
+        file = path / "recorded.yaml" if path.is_dir() else path
+        return store, None if record is None else Recorder(record, file, store)
+    except StubError as error:
+        _fail(str(error))
+    except ValueError as error:
+        _fail(f"--record: {error}", status=2)
+
+
+def _check_stubs(path: Path) -> None:
+    from .mock import StubError
+    from .mock.files import files_of, load_file
+
+    count, wrong = 0, 0
+    for file in files_of(path):
+        try:
+            count += len(load_file(file, path if path.is_dir() else None))
+        except StubError as error:
+            wrong += 1
+            err.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
+    if wrong:
+        sys.exit(1)
+    out.print(f"Stubs: {count}, and nothing wrong with them.", highlight=False)
+
+
+def _announcer(ingest: bool, stubs: int | None = None) -> Callable[[str, str], None]:
     def announce(api: str, panel: str) -> None:
         from .standalone import example
 
+        if stubs is not None:
+            err.print(f"  [bold]{'Stubs':<8}[/]{stubs}, listed on the panel's page Mock", soft_wrap=True)
         for name, value in (("Panel", panel), ("API", api), ("Try", example(api, ingest=ingest))):
             err.print(f"  [bold]{name:<8}[/]{escape(value)}", soft_wrap=True)
         if "/sign-in?link=" in panel:

@@ -8,11 +8,12 @@ from starlette.types import ASGIApp
 from reqscope.bus.encoding import encode
 
 from .admin import answer_with_problems
-from .admission import IngestGuard
+from .admission import IngestGuard, MonitorAuth
 from .capture import CaptureMiddleware
 from .hosts import hosts_for
 from .identity import Users
 from .ingest import DataPlane
+from .mock import MockApp, StubStore
 from .monitor import Monitor, wrap
 from .openapi import data_plane_document
 from .origins import Origins
@@ -37,12 +38,19 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     `reqscope user`, people sign in; without, the panel answers this machine only. Records come from this machine, or
     with a token of `reqscope token`.
 
+    With `REQSCOPE_STUBS` the stubs there answer everything but the panel's and the collector's own paths.
+
     :raises OSError: the log file cannot be opened
     :raises PrivateFileError: the file of users or tokens cannot be used
+    :raises StubError: a stub is wrong
     """
     app = fallback_app()
     settings = settings or Settings()
-    monitor = _Collector(app, auth="users" if len(Users(settings.users_file)) else None, settings=settings)
+    stubs = stub_store(settings)
+    if stubs is not None:
+        wrap(app, lambda stack: MockApp(stubs, stack, panel="/reqscope"))
+    auth: MonitorAuth = "users" if len(Users(settings.users_file)) else None
+    monitor = _Collector(app, auth=auth, settings=settings, stubs=stubs)
     guard = IngestGuard(settings, by_request=True)
     hosts, origins = hosts_for(settings, bound=False), Origins(settings.allowed_hosts, settings.allowed_origins)
 
@@ -55,6 +63,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     wrap(app, guarded)
     return app
+
+
+def stub_store(settings: Settings) -> StubStore | None:
+    """Return the stubs that the settings name, if they do.
+
+    :raises StubError: one is wrong
+    """
+    return None if settings.stubs is None else StubStore([settings.stubs], settings.redact)
 
 
 def fallback_app() -> FastAPI:

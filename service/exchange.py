@@ -70,6 +70,10 @@ class Exchange(msgspec.Struct, eq=False):
     token: Token[Any] | None = None
     bound: correlation.Tokens = ()
     event: Event | None = None
+    stub: str | None = None
+    """The name of the stub that answers, where a mock does."""
+    fault: str = ""
+    """How a mock breaks the connection, on purpose."""
     mark: Mark | None = None
 
     async def receive(self) -> Message:
@@ -176,6 +180,7 @@ class Exchange(msgspec.Struct, eq=False):
             response_size=self.response_size,
             ttfb=self.ttfb,
             total=total,
+            stub=self.stub,
         )
         # uvicorn's `send` is a method of an object that knows whether anybody still waits for the answer; it tells
         # only applications that listen. Behind other middleware, or in another server, nobody knows.
@@ -194,6 +199,9 @@ class Exchange(msgspec.Struct, eq=False):
 
     def blame(self, event: Event, error: BaseException | None) -> None:
         """Say in the event what went wrong."""
+        if self.fault:
+            event.error = self.fault
+            return
         if self.disconnected:
             event.status, event.error = CLIENT_CLOSED_REQUEST, DISCONNECTED
         elif error is not None:

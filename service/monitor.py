@@ -24,6 +24,7 @@ from .hosts import Hosts, hosts_for
 from .identity import HOST_SCOPE
 from .inprocess import InProcess
 from .loglines import watching_logs
+from .mock.store import StubStore
 from .otlp import OtlpCounts
 from .partial import one_of_several, partial_view
 from .pipeline import Pipeline
@@ -49,6 +50,7 @@ class Monitor:
 
     :param app: the application, which goes on as before
     :param path: where the panel is mounted
+    :param stubs: those of a mock that stands in front of the application, for the panel to show and to change
     :param auth: who may see the panel: a function of the request, or a FastAPI dependency, that returns a user's name,
         a `User`, or None for somebody unknown. It is called, behind the application's middleware, for each request to
         the panel, and must not read the body. Or `"users"` for those of `reqscope user`, or `"open"` for everybody
@@ -75,6 +77,7 @@ class Monitor:
         logout_url: str | None = None,
         app_url: str | None = None,
         settings: Settings | None = None,
+        stubs: StubStore | None = None,
     ) -> None:
         if not path.startswith("/") or path.strip("/") == "":
             raise ValueError(f"the panel needs a path below the root such as '/reqscope', not {path!r}")
@@ -88,7 +91,8 @@ class Monitor:
         # Who must be known is known by a name: a page that has another name point here comes without its cookies.
         known = auth not in (None, "open") and not settings.allowed_hosts
         hosts = Hosts() if known else hosts_for(settings, bound=False)
-        self._control = ControlPlane(self._pipeline, self._capture_statistics, hosts, policy, self._replay(path))
+        replay = self._replay(path)
+        self._control = ControlPlane(self._pipeline, self._capture_statistics, hosts, policy, replay, stubs=stubs)
         wrap(app, lambda stack: self._watched(stack, path))
         app.router.routes.insert(0, Mount(path, _rooted(self._control.app), name="reqscope"))
         self._chain_lifespan(app)

@@ -93,8 +93,11 @@ class Pipeline:
         )
 
     @asynccontextmanager
-    async def running(self, *readers: Reader) -> AsyncGenerator[None]:
-        """Run statistics, sinks and other `readers` inside the block; at its end close the bus and drain them."""
+    async def running(self, *readers: Reader, beside: Iterable[Reader] = ()) -> AsyncGenerator[None]:
+        """Run statistics, sinks and other `readers` inside the block; at its end close the bus and drain them.
+
+        :param beside: what has nothing to do with the bus, and is cancelled at the end
+        """
         self.bus.open()
         self.sinks[:] = [
             SinkRunner(self.bus, sink, when_full=self.settings.log_when_full)
@@ -106,7 +109,7 @@ class Pipeline:
             readers = (*readers, self.publisher.run)
         endless = anyio.CancelScope()
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_run_all, endless, (self.lag.run, self.bus.failures.run))
+            tasks.start_soon(_run_all, endless, (self.lag.run, self.bus.failures.run, *beside))
             for run in (self.stats.run, *(sink.run for sink in self.sinks), *readers):
                 tasks.start_soon(_guard, run)
             try:

@@ -174,6 +174,10 @@ class Settings(BaseSettings):
         default=True, description="Show the lines that the application logs during a request beside it."
     )
     echo_request_id: bool = Field(default=False, description="Answer each request with its X-Request-ID.")
+    stubs: Path | None = Field(
+        default=None,
+        description="A file or folder of stubs that answer on the API's port, as another service would.",
+    )
     capture_panel: bool = Field(default=False, description="Watch a mounted panel's own requests too.")
     replay: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),

@@ -18,6 +18,8 @@ from .identity import SignIn
 from .ingest import ROUTES as INGEST_ROUTES
 from .launcher import Background, Launcher
 from .limits import open_limits, strict_limits
+from .mock import MockApp, StubStore
+from .mock.record import Recorder
 from .pipeline import Pipeline
 from .ports import url
 from .replay import Replay
@@ -40,6 +42,8 @@ def standalone(
     replays: bool = True,
     announce: Callable[[str, str], None],
     background: Callable[[str], Background] | None = None,
+    stubs: StubStore | None = None,
+    recorder: Recorder | None = None,
     announce_link: Callable[[str], None] = lambda address: None,
 ) -> Launcher:
     """Return what serves `app` on one socket and the panel on the other.
@@ -48,6 +52,8 @@ def standalone(
     :param replays: whether `app` is one that requests can be sent to again
     :param announce: called with the API's and the panel's address once they answer
     :param background: given the API's address, returns what to run beside the servers
+    :param stubs: what answers instead of `app`, but for the paths of Reqscope's own
+    :param recorder: where requests go that no stub answers
     :param announce_link: called with each new address that lets one browser in, when the one before has been used
     :raises OSError: the log file cannot be opened
     :raises AddressError: there is no such collector
@@ -63,6 +69,8 @@ def standalone(
     elif settings.collector:
         pipeline.publish_as()
     data: Any
+    if stubs is not None:
+        app = MockApp(stubs, app, recorder=recorder)
     if ingest:
         data, capture = data_plane(pipeline, app)
     else:
@@ -83,6 +91,7 @@ def standalone(
         policy,
         replay,
         receiver=receiver,
+        stubs=stubs,
         example=example(url(api), ingest=ingest),
     )
     link = policy.link if isinstance(policy, SignIn) else None

@@ -228,6 +228,7 @@ def _row(event: Event) -> tuple[object, ...]:
         text.body[:_TEXT].decode("utf-8", "replace"),
         1 if event.replay_of else 0,
         event.severity,
+        event.stub and event.stub[:_TEXT],
         event.worker[:_TEXT],
     )
 

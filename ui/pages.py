@@ -8,7 +8,7 @@ from reqscope.bus.routestats import WINDOWS
 from reqscope.bus.schema import failure_view
 
 LIVE: Final = "live"
-PAGES: Final = ("routes", "errors", "flight", "system")
+PAGES: Final = ("routes", "errors", "flight", "mock", "system")
 
 _MOST_ERRORS: Final = 100
 _MOST_IN_FLIGHT: Final = 200
@@ -18,7 +18,8 @@ System: TypeAlias = Callable[[], Mapping[str, Mapping[str, Any]]]
 """Sections of names and values: what there is to say of the process, its versions and settings."""
 
 
-def _nothing() -> Mapping[str, Mapping[str, Any]]:
+def nothing() -> Mapping[str, Mapping[str, Any]]:
+    """Return no sections."""
     return {}
 
 
@@ -26,12 +27,16 @@ class Pages:
     """Builds the content of a page, as it is at this moment.
 
     :param system: what the page of the monitor itself shows beside the bus
+    :param mock: what the page of a mock shows, where there is one
     """
 
-    def __init__(self, bus: EventBus, stats: Stats, system: System = _nothing) -> None:
+    def __init__(
+        self, bus: EventBus, stats: Stats, system: System = nothing, mock: Callable[[], object] | None = None
+    ) -> None:
         self._bus = bus
         self._stats = stats
         self._system = system
+        self._mock = mock
 
     def content(self, page: str, window: int | None) -> object:
         """Return what `page` shows.
@@ -43,6 +48,7 @@ class Pages:
             "routes": lambda: self._routes(window),
             "errors": self._errors,
             "flight": lambda: self._bus.in_flight.oldest(_MOST_IN_FLIGHT),
+            "mock": lambda: None if self._mock is None else self._mock(),
             "system": self._sections,
         }
         return build[page]()

@@ -26,7 +26,7 @@ from reqscope.bus.tracelines import trace_lines
 
 from .frames import Frames, Health
 from .live import HEARTBEAT, LiveFeed
-from .pages import LIVE, PAGES, Pages, System, window_of
+from .pages import LIVE, PAGES, Pages, System, nothing, window_of
 from .plots import leave_backend_alone
 from .surface import Surface
 from .visitor import visitor_of
@@ -40,6 +40,7 @@ _SCRIPTS: Final = (
     "running.js",
     "pages.js",
     "options.js",
+    "mock.js",
     "account.js",
     "suggest.js",
     "detail.js",
@@ -65,6 +66,7 @@ class Panel:
     :param lag: how late the event loop is
     :param health: what there is to say of what produces the events
     :param system: what there is to say of the process, its versions and its settings
+    :param mock: what there is to say of stubs, where a service is mocked
     :param replay: whether the page offers to send requests again, by `api/events/{id}/replay`
     :param example: a command that sends a request, for a page that has none to show yet
     """
@@ -77,6 +79,7 @@ class Panel:
         lag: LoopLag | None = None,
         health: Callable[[], Health] = Health,
         system: System | None = None,
+        mock: Callable[[], object] | None = None,
         *,
         replay: bool = False,
         example: str = "",
@@ -84,7 +87,8 @@ class Panel:
         self._example = example
         self._bus = bus
         self._replay = replay
-        self._pages = Pages(bus, stats, system) if system is not None else Pages(bus, stats)
+        self._pages = Pages(bus, stats, system or nothing, mock)
+        self._mocks = mock is not None
         self._frames = Frames(bus, stats, sinks, lag, health, self._pages)
         self._feed = LiveFeed(bus, self._frames)
         self._blocks = _in_event_loop(self._build)
@@ -161,6 +165,7 @@ class Panel:
                 head="".join(f"<script>{_asset(name)}</script>" for name in _SCRIPTS),
                 server_functions=[steer, detail, copy_as, complete],
                 heartbeat=HEARTBEAT,
+                mocks=self._mocks,
                 replay=self._replay,
             )
             listener: dict[str, Any] = {

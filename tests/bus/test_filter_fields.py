@@ -173,7 +173,7 @@ def test_a_client_is_an_address_or_in_a_network_or_just_text(text: str, passing:
 @pytest.mark.parametrize(
     ("text", "position", "message"),
     [
-        ("a sttus:5", 2, "there is no field 'sttus'; did you mean status\\?.* in quotes"),
+        ("a sttus:5", 2, "there is no field 'sttus'; did you mean status or stub\\?.* in quotes"),
         ("http://a", 0, "there is no field 'http'.* put it in quotes"),
         ("x" * 5_000 + ":1", 0, "there is no field 'x{39}…'"),
         ("header.:a", 0, "there is no field 'header.'; did you mean header.NAME"),

@@ -53,6 +53,7 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "correlate": ("false", False),
     "capture_logs": ("0", False),
     "echo_request_id": ("yes", True),
+    "stubs": ("stubs/a.yaml", Path("stubs/a.yaml")),
     "capture_panel": ("true", True),
     "replay": ("GET, /items/* ,POST /orders", ("GET", "/items/*", "POST /orders")),
     "redact": ("x-tenant, Authorization ,", ("x-tenant", "Authorization")),

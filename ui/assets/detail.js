@@ -17,9 +17,10 @@
 
   class Detail {
     // `fetchEvent` and `copyAs` ask the server, `onOpen` and `onClose` are told, `onFilter` goes to what is related,
-    // and `replay`, where requests can be sent again, is what `Resend` needs for that.
-    constructor(box, { fetchEvent, copyAs, onOpen, onClose, onFilter, replay }) {
-      Object.assign(this, { box, fetchEvent, copyAs, onOpen, onClose, onFilter });
+    // `replay`, where requests can be sent again, is what `Resend` needs for that, and `onDraft`, where a service is
+    // mocked, begins a stub for such requests.
+    constructor(box, { fetchEvent, copyAs, onOpen, onClose, onFilter, replay, onDraft }) {
+      Object.assign(this, { box, fetchEvent, copyAs, onOpen, onClose, onFilter, onDraft });
       this.resend = replay ? new window.reqscope.Resend(replay, (sent) => this.open(sent, true)) : null;
       this.wanted = null;
       this.tab = "Overview"; // the tab that was chosen last stays chosen for the next event
@@ -109,6 +110,7 @@
           said.textContent = answer?.text ? await copied(answer.text) : answer?.error ?? "It could not be copied: the connection is down.";
         }));
       }
+      if (this.onDraft && event.event === "request") row.append(button("Create a stub", () => this.onDraft(event.id)));
       row.append(button("Link", async () => { said.textContent = await copied(location.href); }));
       if (this.resend && event.event === "request") row.append(...this.resend.buttons(event, {
         say: (sentence) => { said.textContent = sentence; },
@@ -123,7 +125,7 @@
       const { formatDuration } = window.reqscope;
       const ms = (seconds) => (seconds === undefined ? undefined : formatDuration(seconds * 1000));
       const parts = [this.table([
-        ["Status", event["http.response.status_code"] ?? "none"], ["Error", event["error.type"]], ["Time", localTime(event.timestamp)], ["UTC", event.timestamp], ["Route", event["http.route"]],
+        ["Status", event["http.response.status_code"] ?? "none"], ["Error", event["error.type"]], ["Time", localTime(event.timestamp)], ["UTC", event.timestamp], ["Route", event["http.route"]], ["Stub", event.stub],
         ["Query", event["url.query"]], ["Client", event["client.address"]], ["Host", event["server.address"]], ["HTTP", event["network.protocol.version"]],
         ["Request id", event.request_id], ["Trace", event.trace_id], ["Span", event.span_id], ["Service", event["service.name"]], ["Event", event.id], ["Replay of", event.replay_of],
       ])];
@@ -158,6 +160,7 @@
         ["the same service", event["service.name"] && term("service", event["service.name"])],
         ["the same route", event["http.route"] && term("route", event["http.route"])],
         ["the same path", event["url.path"] && term("path", event["url.path"])],
+        ["the same stub", event.stub && term("stub", event.stub)],
         ["the same error", event["error.type"] && term("error", event["error.type"])],
         ["its replays", this.resend && event.event === "request" && term("replay", event.id)],
         ["all replays of the same request", event.replay_of && term("replay", event.replay_of)],

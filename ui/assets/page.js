@@ -1,7 +1,7 @@
 // The page: takes frames apart, and wires controls to the view that the server keeps for this tab.
 (function () {
   "use strict";
-  const { Table, Charts, Running, Pages, Options, Account, Suggest, Detail, Connection, OLDER, copied, count, formatDuration, formatTime, term } = window.reqscope;
+  const { Table, Charts, Running, Pages, Mock, Options, Account, Suggest, Detail, Connection, OLDER, copied, count, formatDuration, formatTime, term } = window.reqscope;
   const STATES = { live: "Live", paused: "Paused", lost: "Reconnecting", connecting: "Connecting" };
   const THEMES = ["system", "light", "dark"];
   const TITLES = { live: "Reqscope", routes: "Routes · Reqscope", errors: "Errors · Reqscope", flight: "In flight · Reqscope", system: "System · Reqscope" };
@@ -23,17 +23,19 @@
         fetchEvent: (id) => server.detail(id), copyAs: (id, kind) => server.copy_as({ id, kind }),
         onOpen: (id) => { this.mark("event", id); this.pick(id); this.cover(true); },
         onClose: () => { this.mark("event", ""); this.cover(false); this.table.deselect(); this.at("view").focus({ preventScroll: true }); },
-        onFilter: (text) => this.narrow(text), replay: props.replay && replayOf,
+        onFilter: (text) => this.narrow(text), replay: props.replay && replayOf, onDraft: props.mocks && ((id) => this.mock.draft(`event=${encodeURIComponent(id)}`)),
       });
       this.account = new Account(this.at("app"), this.at("account"), this.at("account-box"));
       this.options = new Options(this.root, this.at("options"), this.at("option-box"), {
         onFilter: (text) => { this.turn("live"); this.setFilter(text); }, current: () => this.at("filter").value.trim(),
         onDensity: (height) => this.table.setHeight(height),
       });
+      this.at("nav").querySelector("[data-page=mock]").hidden = !props.mocks;
+      this.mock = new Mock(this.at("stub-dialog"), { filter: (text) => { this.turn("live"); this.setFilter(text); } });
       this.pages = new Pages(this.at("page"), {
         open: (id) => { this.turn("live"); this.detail.open(id); },
         filter: (text) => { this.turn("live"); this.setFilter(text); },
-        turn: (window) => this.turn(this.page, window),
+        turn: (window) => this.turn(this.page, window), mock: this.mock,
       });
       this.suggest = new Suggest(this.at("filter"), this.at("suggestions"), {
         ask: async (text, cursor) => (this.token ? server.complete({ text, cursor }) : []), onPick: () => this.applyFilter(),
@@ -254,7 +256,7 @@
       this.charts.redraw();
     }
     key(event) {
-      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      if (event.ctrlKey || event.metaKey || event.altKey || this.at("stub-dialog").open) return;
       const target = event.target;
       if (this.at("help").open) return event.key === "?" ? this.help(false) : undefined; // Esc closes it by itself
       if (event.key === "Escape" && !this.at("option-box").hidden) return this.options.toggle(false);

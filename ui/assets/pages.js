@@ -11,9 +11,9 @@
   };
 
   class Pages {
-    // `open` shows an event by its id, `filter` goes to the live view with a filter, `turn` asks for another window.
-    constructor(box, { open, filter, turn }) {
-      Object.assign(this, { box, open, filter, turn });
+    // `open` shows an event by its id, `filter` goes to the live view with a filter, `turn` asks for another window, `mock` makes the page of stubs.
+    constructor(box, { open, filter, turn, mock }) {
+      Object.assign(this, { box, open, filter, turn, stubs: mock });
       this.order = { key: "count", down: true };
       this.unfolded = new Set(); // errors whose traceback is shown
       this.pressed = false; // a page that were written anew between press and release would swallow the click
@@ -25,6 +25,8 @@
     }
     wait() { this.late = false; this.box.replaceChildren(make("p", "Loading …", "rq-none")); }
     show(page, content, window) {
+      // A list that is open would close, and what did not change need not be drawn.
+      if (page === "mock" && this.box.firstChild && (this.box.contains(document.activeElement) && document.activeElement.tagName === "SELECT" || this.last?.[0] === page && JSON.stringify(this.last[1]) === JSON.stringify(content))) return;
       this.last = [page, content, window];
       if (this.late = this.pressed || this.isCopying()) return;
       const aside = this.box.querySelector(".rq-scroll")?.scrollLeft ?? 0;
@@ -117,6 +119,7 @@
       }
       return [this.scroller(table, "In flight")];
     }
+    mock(content) { return this.stubs.parts(content); }
     system(sections) {
       return sections.map(([title, pairs]) => {
         const section = make("article", undefined, "rq-facts");

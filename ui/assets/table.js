@@ -4,7 +4,7 @@
   const HEAD = 32; // its height in pixels, as in the stylesheet; it stays at the top of the view
   const AIM = 1500; // milliseconds that rows stand still after the mouse has moved over them
   const KEEP = 2000; // rows this page holds; the server's ring holds more
-  const SEQ = 0, TIME = 1, KIND = 2, METHOD = 3, PATH = 4, QUERY = 5, STATUS = 6, DURATION = 7, SIZE = 8, CLIENT = 9, ROUTE = 10, ERROR = 11, BODY = 12, REPLAY = 13, SEVERITY = 14, WORKER = 15;
+  const SEQ = 0, TIME = 1, KIND = 2, METHOD = 3, PATH = 4, QUERY = 5, STATUS = 6, DURATION = 7, SIZE = 8, CLIENT = 9, ROUTE = 10, ERROR = 11, BODY = 12, REPLAY = 13, SEVERITY = 14, STUB = 15, WORKER = 16;
 
   const OLDER = "Older requests are not listed here. A filter or an export reaches those that are still kept.";
   const FILTERS = { 1: "method", 2: "status", 6: "client", 7: "route", 8: "worker" }; // cells that a click filters by
@@ -166,6 +166,7 @@
       if (row[REPLAY]) cells[3].prepend(tag("replay", "Sent again from this panel"), " ");
       if (row[BODY]) cells[3].appendChild(document.createElement("em")).textContent = (cells[3].textContent ? "  " : "") + row[BODY];
       if (row[ERROR]) cells[3].appendChild(document.createElement("em")).textContent = "  " + row[ERROR];
+      if (row[STUB]) cells[3].appendChild(document.createElement("em")).textContent = "  ← " + row[STUB];
       cells[4].textContent = formatDuration(row[DURATION]);
       cells[5].textContent = formatSize(row[SIZE]);
       cells[6].textContent = row[CLIENT];
