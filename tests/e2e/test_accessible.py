@@ -201,9 +201,9 @@ class TestByKeyboardAlone:
             page.keyboard.press("Tab")
             reached.append(focused(page))
 
-        pages = ["Live", "Routes", "Errors", "In flight", "System"]
+        pages = ["Live", "Routes", "Errors", "In flight", "Runs", "System"]
         controls = ["filter", "pause", "options", "help-button", "theme"]
-        assert reached[:10] == pages + controls
+        assert reached[:11] == pages + controls
         assert reached[-4:] == ["view", "NDJSON", "CSV", "HAR"]
         expect(page.locator('[data-id="filter"]')).to_have_value("")  # going past it changes nothing
 
