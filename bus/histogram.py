@@ -2,8 +2,8 @@
 
 import math
 import sys
-from collections.abc import Iterable, Sequence
-from typing import Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Self
 
 ACCURACY: Final = 0.01
 """Largest relative error of a quantile."""
@@ -54,6 +54,19 @@ class Histogram:
             self._buckets[bucket] = self._buckets.get(bucket, 0) + count
         self.count += other.count
         self.maximum = max(self.maximum, other.maximum)
+
+    @classmethod
+    def of(cls, buckets: Mapping[int, int], maximum: float) -> Self:
+        """Return the histogram that `buckets` and `maximum` were read from."""
+        histogram = cls()
+        histogram._buckets = dict(buckets)
+        histogram.count = sum(buckets.values())
+        histogram.maximum = maximum
+        return histogram
+
+    def buckets(self) -> dict[int, int]:
+        """Return the counts by number of bucket: with `maximum` all there is to know, to be kept or sent elsewhere."""
+        return dict(self._buckets)
 
     def quantiles(self, fractions: Iterable[float]) -> list[float | None]:
         """Return the durations in seconds below which these ascending fractions of all lie; None when empty.

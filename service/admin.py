@@ -32,6 +32,9 @@ from .problems import PROBLEM, problem
 from .query import Statistics, query_router
 from .replay import Replay
 from .replay_api import replay_router
+from .runs.api import runs_router
+from .runs.recorder import RunRecorder
+from .runs.store import RunStore
 from .security_headers import SecurityHeaders
 from .stream import Streams, stream_router
 from .system import system
@@ -39,6 +42,9 @@ from .workers_api import workers_router
 
 MAX_BODY: Final = 4 << 20
 """Bytes of a request to the panel, as many as a request may be edited to have before it is sent again."""
+
+_TOLD: Final = ("log", "capacity", "max_bytes", "bodies", "sample", "correlate", "capture_logs")
+"""Settings that a run is kept with: those that what is measured may depend on."""
 
 
 class ControlPlane:
@@ -78,6 +84,7 @@ class ControlPlane:
         self._stubs = stubs
         self._streams = Streams(pipeline.bus)
         self._history = History(pipeline.settings.log_file) if pipeline.settings.history else None
+        self._runs = _recorder(pipeline, capture)
         self.panel = Panel(
             pipeline.bus,
             pipeline.stats,
@@ -88,6 +95,7 @@ class ControlPlane:
             None if stubs is None else partial(overview, stubs),
             replay=replay is not None and bool(replay.rules),
             example=example,
+            runs=self._runs.overview,
         )
         gates = [
             Middleware(SecurityHeaders),
@@ -99,6 +107,7 @@ class ControlPlane:
         self.app = FastAPI(title="Reqscope", docs_url=None, redoc_url=None, middleware=gates)
         self.app.include_router(export_router(pipeline.bus))  # before the query API, which answers the rest
         self.app.include_router(replay_router(replay))  # the same
+        self.app.include_router(runs_router(self._runs))  # the same
         self.app.include_router(stream_router(self._streams))  # the same
         self.app.include_router(history_router(self._history))
         self.app.include_router(metrics_router(pipeline, capture, self._streams, lambda: self.panel.viewers))
@@ -128,7 +137,7 @@ class ControlPlane:
         self._streams.open()
         beside = [] if self._stubs is None else [partial(watch, self._stubs)]
         history = self._history.running() if self._history else nullcontext()
-        async with self._pipeline.running(self.panel.run, beside=beside), history:
+        async with self._pipeline.running(self.panel.run, self._runs.run, beside=beside), history:
             yield
 
     def close(self) -> None:
@@ -143,6 +152,21 @@ class ControlPlane:
             "streams": asdict(self._streams.statistics()),
             "history": self._history.statistics() if self._history else None,
         }
+
+
+def _recorder(pipeline: Pipeline, capture: Statistics) -> RunRecorder:
+    settings = pipeline.settings
+    return RunRecorder(
+        pipeline.bus,
+        pipeline.lag,
+        RunStore(settings.runs_file),
+        mask=pipeline.redaction.text,
+        faults=lambda: pipeline.faults.statistics().total,
+        settings={name: str(getattr(settings, name)) for name in _TOLD},
+        skipped=lambda: capture().get("skipped", 0),
+        quiet=settings.run_quiet,
+        detect=settings.detect_runs,
+    )
 
 
 def answer_with_problems(app: FastAPI) -> None:

@@ -16,6 +16,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .identity.commands import tokens_app, users_app
+from .runs.cli import observe, runs_app
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -357,6 +358,19 @@ def query(
     kind = "json" if as_json else "csv" if as_csv else "table"
     question = sys.stdin.read() if sql == "-" else sql
     sys.exit(ask(_settings(given).log_file, question, kind, limit, timeout, out, err))
+
+
+app.add_typer(runs_app, name="runs")
+app.command(
+    context_settings={"allow_interspersed_args": False},
+    epilog="""
+Examples: `reqscope observe -- wrk -t2 -d10s http://127.0.0.1:8000/`, `reqscope observe --label main --fail-if
+'p(95)<200' --fail-if 'rate(5xx)<0.01' --report report.html -- hey -n 5000 http://127.0.0.1:8000/`
+
+Exit status: 99 when a threshold was breached; otherwise that of the command; 1 when there is no server, or it refuses,
+or there is no such command; 2 when a flag is wrong.
+""",
+)(observe)
 
 
 def main() -> None:

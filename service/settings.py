@@ -197,6 +197,17 @@ class Settings(BaseSettings):
         description="Names whose values are masked wherever they stand, comma-separated. Empty masks nothing at all.",
     )
 
+    runs_file: Path = Field(
+        default=Path("reqscope-runs.sqlite3"),
+        description="The file that load-test runs are kept in, made by the first.",
+    )
+    detect_runs: bool = Field(
+        default=True, description="Begin a run by itself when a load test is recognised by its headers."
+    )
+    run_quiet: float = Field(
+        default=10.0, gt=0, description="Seconds without a request after which a run that began by itself ends."
+    )
+
     @field_validator("log_rotate_size", "log_min_free", mode="before")
     @classmethod
     def _is_size(cls, value: object) -> object:

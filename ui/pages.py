@@ -8,7 +8,7 @@ from reqscope.bus.routestats import WINDOWS
 from reqscope.bus.schema import failure_view
 
 LIVE: Final = "live"
-PAGES: Final = ("routes", "errors", "flight", "mock", "system")
+PAGES: Final = ("routes", "errors", "flight", "runs", "mock", "system")
 
 _MOST_ERRORS: Final = 100
 _MOST_IN_FLIGHT: Final = 200
@@ -23,20 +23,32 @@ def nothing() -> Mapping[str, Mapping[str, Any]]:
     return {}
 
 
+def no_runs() -> object:
+    """Return that there are none."""
+    return {"live": [], "past": []}
+
+
 class Pages:
     """Builds the content of a page, as it is at this moment.
 
     :param system: what the page of the monitor itself shows beside the bus
     :param mock: what the page of a mock shows, where there is one
+    :param runs: what the page of load-test runs shows: `live` ones, and `past` ones
     """
 
     def __init__(
-        self, bus: EventBus, stats: Stats, system: System = nothing, mock: Callable[[], object] | None = None
+        self,
+        bus: EventBus,
+        stats: Stats,
+        system: System = nothing,
+        mock: Callable[[], object] | None = None,
+        runs: Callable[[], object] = no_runs,
     ) -> None:
         self._bus = bus
         self._stats = stats
         self._system = system
         self._mock = mock
+        self._runs = runs
 
     def content(self, page: str, window: int | None) -> object:
         """Return what `page` shows.
@@ -49,6 +61,7 @@ class Pages:
             "errors": self._errors,
             "flight": lambda: self._bus.in_flight.oldest(_MOST_IN_FLIGHT),
             "mock": lambda: None if self._mock is None else self._mock(),
+            "runs": self._runs,
             "system": self._sections,
         }
         return build[page]()

@@ -26,7 +26,7 @@ from reqscope.bus.tracelines import trace_lines
 
 from .frames import Frames, Health
 from .live import HEARTBEAT, LiveFeed
-from .pages import LIVE, PAGES, Pages, System, nothing, window_of
+from .pages import LIVE, PAGES, Pages, System, no_runs, nothing, window_of
 from .plots import leave_backend_alone
 from .surface import Surface
 from .visitor import visitor_of
@@ -39,6 +39,7 @@ _SCRIPTS: Final = (
     "charts.js",
     "running.js",
     "pages.js",
+    "runs.js",
     "options.js",
     "mock.js",
     "account.js",
@@ -69,6 +70,7 @@ class Panel:
     :param mock: what there is to say of stubs, where a service is mocked
     :param replay: whether the page offers to send requests again, by `api/events/{id}/replay`
     :param example: a command that sends a request, for a page that has none to show yet
+    :param runs: what there is to say of load-test runs
     """
 
     def __init__(
@@ -83,11 +85,12 @@ class Panel:
         *,
         replay: bool = False,
         example: str = "",
+        runs: Callable[[], object] | None = None,
     ) -> None:
         self._example = example
         self._bus = bus
         self._replay = replay
-        self._pages = Pages(bus, stats, system or nothing, mock)
+        self._pages = Pages(bus, stats, system or nothing, mock, runs or no_runs)
         self._mocks = mock is not None
         self._frames = Frames(bus, stats, sinks, lag, health, self._pages)
         self._feed = LiveFeed(bus, self._frames)

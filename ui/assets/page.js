@@ -36,6 +36,7 @@
         open: (id) => { this.turn("live"); this.detail.open(id); },
         filter: (text) => { this.turn("live"); this.setFilter(text); },
         turn: (window) => this.turn(this.page, window), mock: this.mock,
+        refresh: () => this.steer({ page: this.page, window: this.window }),
       });
       this.suggest = new Suggest(this.at("filter"), this.at("suggestions"), {
         ask: async (text, cursor) => (this.token ? server.complete({ text, cursor }) : []), onPick: () => this.applyFilter(),

@@ -11,9 +11,11 @@
   };
 
   class Pages {
-    // `open` shows an event by its id, `filter` goes to the live view with a filter, `turn` asks for another window, `mock` makes the page of stubs.
-    constructor(box, { open, filter, turn, mock }) {
+    // `open` shows an event by its id, `filter` goes to the live view with a filter, `turn` asks for another window, `mock` makes the page of stubs,
+    // `refresh` asks for the page as it is now.
+    constructor(box, { open, filter, turn, mock, refresh }) {
       Object.assign(this, { box, open, filter, turn, stubs: mock });
+      this.runList = new globalThis.reqscope.Runs(() => this.show(...this.last), () => refresh());
       this.order = { key: "count", down: true };
       this.unfolded = new Set(); // errors whose traceback is shown
       this.pressed = false; // a page that were written anew between press and release would swallow the click
@@ -120,6 +122,7 @@
       return [this.scroller(table, "In flight")];
     }
     mock(content) { return this.stubs.parts(content); }
+    runs(content) { return this.runList.show(content, (labels) => this.table(labels.map((label) => { const head = make("th", label); head.scope = "col"; return head; }))); }
     system(sections) {
       return sections.map(([title, pairs]) => {
         const section = make("article", undefined, "rq-facts");

@@ -1,0 +1,1 @@
+"""Load tests, seen from the server's side: runs, reports, comparison and gate."""
