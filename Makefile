@@ -14,7 +14,7 @@ help:  ## list the commands
 run: $(VENV)/run-requirements $(VENV)/linked  ## install what is needed and start the demo
 	@$(BIN)/reqscope demo
 
-test: $(VENV)/test-requirements $(VENV)/linked $(VENV)/browser $(VENV)/servers  ## install what is needed and pass the tests
+test: $(VENV)/test-requirements $(VENV)/linked $(VENV)/browser $(VENV)/servers $(VENV)/load-tools  ## install what is needed and pass the tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
@@ -23,7 +23,7 @@ test: $(VENV)/test-requirements $(VENV)/linked $(VENV)/browser $(VENV)/servers  
 	  $(BIN)/python -m pytest -q --ignore tests/e2e; others=$$?; \
 	  wait $$browser; status=$$?; cat $(VENV)/e2e.log; exit $$(( others || status ))
 
-prove: $(VENV)/test-requirements $(VENV)/linked $(VENV)/browser $(VENV)/servers  ## pass the tests with every example and every long run
+prove: $(VENV)/test-requirements $(VENV)/linked $(VENV)/browser $(VENV)/servers $(VENV)/load-tools  ## pass the tests with every example and every long run
 	REQSCOPE_TESTS_PROVE=1 $(BIN)/python -m pytest -q --timeout 3600
 
 check: $(VENV)/test-requirements $(VENV)/linked  ## lint and type-check with every checker
@@ -85,4 +85,8 @@ $(VENV)/browser: $(VENV)/test-requirements tests/e2e/install_browser.py
 
 $(VENV)/servers: $(VENV)/test-requirements tests/service/install_servers.py
 	@$(BIN)/python tests/service/install_servers.py
+	@touch $@
+
+$(VENV)/load-tools: $(VENV)/test-requirements tests/e2e/install_load_tools.py
+	@$(BIN)/python tests/e2e/install_load_tools.py
 	@touch $@

@@ -91,12 +91,14 @@ def list_runs(file: File = _FILE) -> None:
     except RunError as error:
         _fail(str(error))
     table = Table(box=None, pad_edge=False)
-    for heading in ("Id", "Label", "State", "Tool", "Requests", "Per second", "p95", "Errors", "Verdict", "Baseline"):
-        table.add_column(heading, overflow="fold", no_wrap=heading == "Id")
+    for heading in ("Id", "Label", "Tool", "Requests", "p95", "Errors", "Verdict"):
+        table.add_column(heading, overflow="fold", no_wrap=heading != "Label")
     for run in runs:
-        cells = (run["id"], run["label"], run["state"], run["tool"], number(run["requests"]), number(run["rate"]))
-        more = (duration(run["p95"]), share(run["errors"], run["requests"]), run["verdict"] or "")
-        table.add_row(*(escape(visible(str(cell))) for cell in (*cells, *more, ", ".join(run["baselines"]))))
+        more = [f"baseline {name}" for name in run["baselines"]] + [run["state"]] * (run["state"] != "ended")
+        label = f"{run['label']} ({', '.join(more)})" if more else run["label"]
+        cells = (run["id"], label, run["tool"], number(run["requests"]), duration(run["p95"]))
+        judged = (share(run["errors"], run["requests"]), run["verdict"] or "")
+        table.add_row(*(escape(visible(str(cell))) for cell in (*cells, *judged)))
     if runs:
         out.print(table)
     else:
@@ -145,6 +147,27 @@ def import_(
     except RunError as error:
         _fail(str(error))
     out.print(escape(run.id))
+
+
+@runs_app.command(epilog="Example: `reqscope runs client main k6-summary.json`")
+def client(
+    run: Name,
+    document: Annotated[Path, typer.Argument(metavar="FILE|-", help="What the load tool wrote.")],
+    file: File = _FILE,
+) -> None:
+    """Add what the load tool itself measured: k6, Locust, vegeta, hey, oha, wrk or JMeter. Reports show both sides."""
+    from .client_side import read_client_side
+    from .findings import differences
+
+    found = _load(file, run)
+    try:
+        side = read_client_side(_read(document), document.name)
+        found.client = [each for each in found.client if each.source != side.source] + [side]
+        RunStore(file).save(found)
+    except RunError as error:
+        _fail(str(error))
+    for each in differences(found, side):
+        out.print(escape(visible(each)), soft_wrap=True)
 
 
 @runs_app.command(epilog="Example: `reqscope runs compare main candidate -o compare.html`")
@@ -210,7 +233,8 @@ def print_summary(run: Run, console: Console) -> None:
     console.print(title + (f"  [dim]{run.id}[/]" if run.id != run.label else ""))
     table = Table(box=None, pad_edge=False)
     for heading in ("Route", "Requests", "Per second", "Errors", "p50", "p95", "p99", "Max"):
-        table.add_column(heading, overflow="fold", justify="left" if heading == "Route" else "right")
+        first = heading == "Route"
+        table.add_column(heading, overflow="fold", justify="left" if first else "right", no_wrap=not first)
     for name, part in [("all requests", run), *((route.name, route) for route in run.routes[:10])]:
         rate = number(part.requests / run.span) if run.span else "0"
         quantiles = part.durations.quantiles((0.5, 0.95, 0.99))

@@ -156,7 +156,7 @@ class _Watch:
             self._write(visible(str(error)))
             return
         if self._terminal:
-            self._write(progress_line(seconds, now, self._before, os.get_terminal_size(2).columns))
+            self._write(progress_line(seconds, now, self._before, _columns()))
         self._before = now
         failing = [each for each in now["results"] if each["judgement"] == "failed" and now["requests"]]
         if self._plan.abort_on_fail and failing and seconds >= self._plan.abort_after and not self.aborted:
@@ -173,6 +173,10 @@ class _Watch:
         if self._terminal:
             sys.stderr.write(f"\r\x1b[K{text}")
             sys.stderr.flush()
+
+
+def _columns() -> int:
+    return os.get_terminal_size(sys.stderr.fileno()).columns or 80  # 0 where the terminal does not know
 
 
 @contextmanager
