@@ -11,6 +11,7 @@ NAMES: Final = (
     "sink",
     "ingest",
     "capture",
+    "runs",
     "mock",
     "history",
     "screen",

@@ -73,10 +73,10 @@ def serving(factory: Factory) -> Generator[Served]:
 
 
 @contextmanager
-def reqscope() -> Generator[Served]:
-    """Run `reqscope serve`, as a user would who wants no log."""
+def reqscope(*arguments: str) -> Generator[Served]:
+    """Run `reqscope serve`, or what `arguments` say instead, as a user would who wants no log."""
     options = ["--api-port", "0", "--panel-port", "0", "--log", "none"]
-    command = [sys.executable, "-m", "reqscope.service", "serve", *options]
+    command = [sys.executable, "-m", "reqscope.service", *(arguments or ("serve",)), *options]
     with NamedTemporaryFile() as printed, subprocess.Popen(command, stderr=printed) as process:
         try:
             found = _addresses(Path(printed.name), process)
@@ -93,7 +93,7 @@ def _addresses(printed: Path, process: "subprocess.Popen[bytes]") -> dict[str, r
         if len(found) == 2:
             return found
         time.sleep(0.1)
-    raise RuntimeError(f"reqscope serve did not start: {printed.read_text()}")
+    raise RuntimeError(f"reqscope did not start: {printed.read_text()}")
 
 
 def end(process: "subprocess.Popen[Any]") -> None:

@@ -213,7 +213,7 @@ def _hey_rows(rows: Sequence[Row]) -> ClientSide:
 
 
 def _locust(rows: Sequence[Row]) -> ClientSide:
-    row = next(row for row in reversed(rows) if row["Name"] == "Aggregated")
+    row = [row for row in rows if row["Name"] == "Aggregated"][-1]
 
     def seconds(name: str) -> float | None:
         value = row.get(name) or "N/A"

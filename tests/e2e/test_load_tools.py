@@ -278,3 +278,68 @@ def test_what_the_tool_says_stands_beside_what_the_server_saw(shop: Shop, tmp_pa
     assert run["requests"] - 4 <= side["requests"] <= run["requests"]
     assert side["p50"] >= 0.0009
     assert "Both sides" in httpx.get(f"{shop.server.panel}/api/runs/{run['id']}/report").text
+
+
+LOCUST = """
+from locust import {kind}, constant, task
+from locust.exception import StopUser
+
+
+class Customer({kind}):
+    wait_time = constant(0)
+
+    def on_start(self):
+        self.left = 50
+
+    @task
+    def work(self):
+        if not self.left:
+            raise StopUser
+        self.left -= 1
+        self.client.get("/work")
+"""
+
+
+@pytest.mark.parametrize("kind", ["HttpUser", "FastHttpUser"])
+def test_a_run_of_locust_counts_exactly_what_locust_does(shop: Shop, tmp_path: Path, kind: str) -> None:
+    (tmp_path / "customers.py").write_text(LOCUST.format(kind=kind))
+    users = ["-f", "customers.py", "--headless", "-u", "4", "-r", "4", "-t", "4s", "--csv", "locust"]
+    locust = [sys.executable, "-m", "locust", *users, "-H", shop.server.api]
+    done = shop.observe("--label", kind, "--", *locust, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    added = reqscope("runs", "client", kind, "locust_stats.csv", "--file", str(shop.file), cwd=tmp_path)
+
+    assert added.returncode == 0, added.stderr
+    run = shop.run(kind)
+    assert run["requests"] == run["client"][0]["requests"] == 200
+    assert run["client"][0]["tool"] == "Locust"
+
+
+GUIDE = Path(__file__).parents[2] / "docs" / "load-tests.md"
+
+
+def test_every_command_of_the_guide_works(shop: Shop, tmp_path: Path) -> None:
+    tool("hey")
+    (tmp_path / "hey.txt").write_text(
+        subprocess.run(["hey", "-n", "50", shop.work], check=True, capture_output=True, text=True).stdout
+    )
+    blocks = re.findall(r"^```sh\n(.*?)^```", GUIDE.read_text(), re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.splitlines()]
+    assert lines[0] == "reqscope run shop:app"
+    environment = {**os.environ, "REQSCOPE_URL": shop.server.panel, "REQSCOPE_RUNS_FILE": str(shop.file)}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+
+    assert len(lines) > 12
+    for line in lines[1:]:
+        command = line.replace("http://127.0.0.1:8000/", shop.work)
+        done = subprocess.run(
+            ["sh", "-c", command],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            cwd=tmp_path,
+            env=environment,
+        )
+        assert done.returncode == 0, (line, done.stderr)
+    assert {"report.html", "main.json", "compare.html", "gate.xml", "gate.html"} <= {f.name for f in tmp_path.iterdir()}
