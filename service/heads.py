@@ -45,3 +45,11 @@ def unpack(head: bytes) -> Headers:
     if any(type(part) is not bytes for part in chain.from_iterable(headers)):
         raise TypeError("headers are pairs of bytes")
     return headers
+
+
+def peek(head: bytes) -> dict[bytes, bytes]:
+    """Return the headers that `pack` was given by name, the last of each, unchecked: for a cheap look at a few.
+
+    :raises TypeError, ValueError, EOFError: they are not pairs
+    """
+    return dict(loads(head)) if head else {}

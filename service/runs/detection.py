@@ -1,17 +1,18 @@
 """Which run a request says it belongs to, and which load tool it comes from."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from reqscope.bus import Event
-from reqscope.service.heads import unpack
+from reqscope.service.heads import peek
 from reqscope.service.sealed import SealedEnding, SealedExchange
 
 HEADER: Final = b"x-reqscope-run"
 _VEGETA: Final = b"x-vegeta-attack"
 _MAX_NAME: Final = 100
-_REMEMBERED: Final = 4_096
+_REMEMBERED: Final = 256
 
 _BAGGAGE: Final = re.compile(rb"(?:^|,)\s*(?:reqscope\.run|test\.run\.id|k6\.test_run_id)\s*=\s*([^,;\s]+)")
 """https://www.w3.org/TR/baggage/#header-content; the last is what k6's pyroscope library sends."""
@@ -23,12 +24,12 @@ _AGENTS: Final = (
     ("k6", re.compile(rb"(?:Grafana )?k6/")),
     ("hey", re.compile(rb"hey/")),
     ("oha", re.compile(rb"oha/")),
-    ("vegeta", re.compile(rb"vegeta", re.IGNORECASE)),
+    ("vegeta", re.compile(rb"[Vv]egeta")),
     ("ab", re.compile(rb"ApacheBench/")),
     ("siege", re.compile(rb".*Siege/")),
     # Locust's plain client is python-requests, as half of the world's scripts are; only its fast one can be told.
-    ("locust", re.compile(rb"(?:.*locust|python/gevent-http-client)", re.IGNORECASE)),
-    ("jmeter", re.compile(rb".*JMeter", re.IGNORECASE)),
+    ("locust", re.compile(rb"(?:.*[Ll]ocust|python/gevent-http-client)")),
+    ("jmeter", re.compile(rb".*JMeter")),
     ("wrk", re.compile(rb"wrk2?(?:/|$)")),
 )
 
@@ -44,43 +45,27 @@ class Mark(NamedTuple):
     origin: str
 
 
-class Detector:
-    """Finds the marks of requests, of sealed ones too. Those of one tool have equal headers, so most are known."""
-
-    def __init__(self) -> None:
-        self._known: dict[int, Mark | None] = {}
-
-    def mark(self, event: Event) -> Mark | None:
-        """Return the mark of `event`, or None. Its text stays sealed."""
-        head = _raw_head(event)
-        if head is None:
-            return find_mark(event.request_headers)
-        key = hash(head)  # and not the head itself, which may hold secrets that nobody is to keep
-        if key in self._known:
-            return self._known[key]
-        if len(self._known) >= _REMEMBERED:
-            self._known.clear()
-        try:
-            mark = find_mark(unpack(head))
-        except (TypeError, ValueError, EOFError):  # not what a server sends, and opening the event will say so
-            mark = None
-        self._known[key] = mark
-        return mark
+def mark_of(event: Event) -> Mark | None:
+    """Return the mark of `event`, or None. Its text stays sealed."""
+    head = _raw_head(event)
+    try:
+        return find_mark(dict(event.request_headers) if head is None else peek(head))
+    except (TypeError, ValueError, EOFError, AttributeError):  # not what a server sends; opening the event will say so
+        return None
 
 
-def find_mark(headers: Iterable[tuple[bytes, bytes]]) -> Mark | None:
+def find_mark(found: Mapping[bytes, bytes]) -> Mark | None:
     """Return what these request headers, whose names are in lower case, say of a run."""
-    found: Mapping[bytes, bytes] = dict(headers)
     tool = _tool(found)
-    if name := _clean(found.get(HEADER, b"")):
+    if HEADER in found and (name := _clean(found[HEADER])):
         return Mark(name, tool, "header")
-    if (match := _BAGGAGE.search(found.get(b"baggage", b""))) and (name := _clean(match[1])):
+    if b"baggage" in found and (match := _BAGGAGE.search(found[b"baggage"])) and (name := _clean(match[1])):
         return Mark(name, tool or ("k6" if b"k6." in match[0] else ""), "baggage")
-    if name := _clean(found.get(_VEGETA, b"")):
+    if _VEGETA in found and (name := _clean(found[_VEGETA])):
         return Mark(name, "vegeta", "header")
     if b"x-vegeta-seq" in found:
         return Mark("", "vegeta", "header")
-    if _K6_TRACE.match(found.get(b"traceparent", b"")):
+    if b"traceparent" in found and _K6_TRACE.match(found[b"traceparent"]):
         return Mark("", "k6", "trace")
     return Mark("", tool, "signature" if found.keys() == {b"host"} else "user-agent") if tool else None
 
@@ -90,6 +75,11 @@ def _tool(headers: Mapping[bytes, bytes]) -> str:
     if agent is None:
         # wrk says nothing of itself, and nothing else at all.
         return "wrk" if headers.keys() == {b"host"} else ""
+    return _agent_tool(agent)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _agent_tool(agent: bytes) -> str:
     return next((tool for tool, pattern in _AGENTS if pattern.match(agent)), "")
 
 

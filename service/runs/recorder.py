@@ -16,7 +16,7 @@ from anyio import CapacityLimiter, to_thread
 
 from reqscope.bus import Event, EventBus, LoopLag
 
-from .detection import Detector, Mark
+from .detection import Mark, mark_of
 from .model import Losses, Run, RunError, State, summary
 from .process import Usage
 from .revision import revision
@@ -77,7 +77,6 @@ class RunRecorder:
         self._skipped = skipped
         self._quiet = quiet
         self._detect = detect
-        self._detector = Detector()
         self._subscription = bus.subscribe(after=None, linger=_LINGER, name="runs", sealed=True)
         self._live: dict[str, Tally] = {}
         self._hidden: set[str] = set()
@@ -232,7 +231,6 @@ class RunRecorder:
         if not self._detect and not self._live:
             return
         groups: dict[Mark | None, list[Event]] = {}
-        mark_of = self._detector.mark
         for event in events:
             mark = mark_of(event)
             if mark in groups:

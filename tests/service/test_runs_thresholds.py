@@ -15,13 +15,27 @@ def durations(*seconds: float) -> Durations:
 
 def run(*seconds: float, errors: int = 0, few: bool = False) -> Run:
     times = seconds if few else seconds * 1_000
-    count = len(times)
-    part = {"requests": count, "errors": errors, "durations": durations(*times)}
-    statuses = {200: count - errors, 503: errors}
-    route = Route(method="GET", route="/items/{id}", statuses=statuses, **part)  # type: ignore[arg-type]
-    lag = [Second(time=10, lag=0.02), Second(time=11, lag=0.25), Second(time=12)]
-    return Run(  # type: ignore[misc]
-        id="r", label="r", started=10.0, first=10.0, last=20.0, statuses=statuses, routes=[route], seconds=lag, **part
+    statuses = {200: len(times) - errors, 503: errors}
+    route = Route(
+        method="GET",
+        route="/items/{id}",
+        requests=len(times),
+        errors=errors,
+        statuses=statuses,
+        durations=durations(*times),
+    )
+    return Run(
+        id="r",
+        label="r",
+        started=10.0,
+        first=10.0,
+        last=20.0,
+        requests=len(times),
+        errors=errors,
+        statuses=statuses,
+        durations=durations(*times),
+        routes=[route],
+        seconds=[Second(time=10, lag=0.02), Second(time=11, lag=0.25), Second(time=12)],
     )
 
 
