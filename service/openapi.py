@@ -94,6 +94,10 @@ _ANSWERS: Final[Mapping[str, Any]] = {
 _TEXTS: Final = {
     "/api/export": {"application/x-ndjson": "string", "text/csv": "string", "application/json": "object"},
     "/api/events/{event_id}/as/{client}": {"text/plain": "string"},
+    "/api/runs/compare": {"application/json": "object", "text/html": "string", "text/markdown": "string"},
+    "/api/runs/{run}/report": {
+        **{"text/html": "string", "text/markdown": "string", "text/csv": "string", "application/json": "object"}
+    },
     "/metrics": {"text/plain": "string", "application/openmetrics-text": "string"},
 }
 _JSON: Final = "application/json"
@@ -111,8 +115,8 @@ def describe(app: FastAPI) -> None:
             known = dict(zip(_ANSWERS, schemas, strict=False))
             for path, operations in document["paths"].items():
                 for operation in operations.values():
-                    said = operation["responses"].get("200", {"description": "The answer"})
-                    operation["responses"] = {"200": said, **_responses(path, known, schemas[-1])}
+                    said = {status: each for status, each in operation["responses"].items() if status.startswith("2")}
+                    operation["responses"] = {**said, **_responses(path, known, schemas[-1])}
             app.openapi_schema = document
         return app.openapi_schema
 

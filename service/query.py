@@ -109,8 +109,8 @@ def query_router(pipeline: Pipeline, more: Statistics) -> APIRouter:
         if request.method in _OTHERS:
             raise HTTPException(405, f"/api/{rest} is for reading: GET", {"allow": "GET"})
         known = (
-            "/api/events, /api/events/stream, /api/events/{id}, /api/in-flight, /api/errors, /api/routes, /api/history, "
-            "/api/runs and /api/stats"
+            "/api/events, /api/events/stream, /api/events/{id}, /api/in-flight, /api/errors, /api/routes, "
+            "/api/history, /api/runs and /api/stats"
         )
         raise HTTPException(404, f"there is no /api/{rest}; there are {known}")
 

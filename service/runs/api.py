@@ -7,11 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.responses import Response
 
 from reqscope.bus.encoding import encode
-from reqscope.service.replay_api import same_origin
 
 from .compare import Comparison
 from .compare_html import comparison_html
-from .model import LARGEST, Run, RunError, decode_run, encode_run, summary
+from .model import Run, RunError, decode_run, encode_run, summary
 from .recorder import RunRecorder
 from .report_html import report_html
 from .report_text import report_csv, report_markdown
@@ -70,8 +69,7 @@ def runs_router(recorder: RunRecorder) -> APIRouter:
         return _json(recorder.overview())
 
     @router.post("/api/runs", summary="Begin a run", status_code=201)
-    async def begin(request: Request, asked: Annotated[Begin | None, Body()] = None) -> Response:
-        _guard(request)
+    async def begin(asked: Annotated[Begin | None, Body()] = None) -> Response:
         asked = asked or Begin()
         try:
             if asked.baseline:
@@ -91,8 +89,7 @@ def runs_router(recorder: RunRecorder) -> APIRouter:
 
     @router.post("/api/runs/import", summary="Keep a run that was exported elsewhere", status_code=201)
     async def keep(request: Request) -> Response:
-        _guard(request)
-        document = await _read(request)
+        document = await request.body()
         try:
             run = decode_run(document)
             await recorder.change(lambda: recorder.store.save(run))
@@ -126,27 +123,23 @@ def runs_router(recorder: RunRecorder) -> APIRouter:
         return _report(await _load(recorder, run), format)
 
     @router.post("/api/runs/{run}/end", summary="End a run")
-    async def end(run: str, request: Request, asked: Annotated[End | None, Body()] = None) -> Response:
-        _guard(request)
+    async def end(run: str, asked: Annotated[End | None, Body()] = None) -> Response:
         try:
             ended = await recorder.end(run, exit_status=(asked or End()).exit_status)
         except RunError as error:
             raise HTTPException(404, str(error)) from None
         return _json(summary(ended))
 
-    @router.delete("/api/runs/{run}", summary="Forget a run")
-    async def forget(run: str, request: Request) -> Response:
-        _guard(request)
+    @router.delete("/api/runs/{run}", summary="Forget a run", status_code=204)
+    async def forget(run: str) -> Response:
         return await _changed(recorder, lambda: recorder.store.delete(run))
 
-    @router.put("/api/baselines/{name}", summary="Have a name stand for a run")
-    async def pin(name: str, request: Request, asked: Pin) -> Response:
-        _guard(request)
+    @router.put("/api/baselines/{name}", summary="Have a name stand for a run", status_code=204)
+    async def pin(name: str, asked: Pin) -> Response:
         return await _changed(recorder, lambda: recorder.store.pin(name, asked.run))
 
-    @router.delete("/api/baselines/{name}", summary="Have a name stand for no run")
-    async def unpin(name: str, request: Request) -> Response:
-        _guard(request)
+    @router.delete("/api/baselines/{name}", summary="Have a name stand for no run", status_code=204)
+    async def unpin(name: str) -> Response:
         return await _changed(recorder, lambda: recorder.store.unpin(name))
 
     return router
@@ -181,21 +174,6 @@ async def _changed(recorder: RunRecorder, action: Any) -> Response:
     except RunError as error:
         raise HTTPException(404, str(error)) from None
     return Response(status_code=204)
-
-
-async def _read(request: Request) -> bytes:
-    parts, size = list[bytes](), 0
-    async for part in request.stream():
-        size += len(part)
-        if size > LARGEST:
-            raise HTTPException(413, f"a run has {LARGEST >> 20} MiB at the most")
-        parts.append(part)
-    return b"".join(parts)
-
-
-def _guard(request: Request) -> None:
-    if not same_origin(request):
-        raise HTTPException(403, "another site's page cannot begin, end or change runs")
 
 
 def _json(content: object, status: int = 200) -> Response:
