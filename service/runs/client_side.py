@@ -17,7 +17,7 @@ from .model import ClientSide, RunError
 LARGEST: Final = 256 << 20
 _SERVER_ERROR: Final = 500
 _UNITS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_QUANTILES: Final = (("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99))
+_QUANTILES: Final = (0.5, 0.9, 0.95, 0.99)
 
 _K6_FAILED: Final = "k6 counts a status of 400 and above as failed."
 _WRK_FAILED: Final = "wrk counts every status outside of 2xx and 3xx as an error, and socket errors too."
@@ -162,7 +162,10 @@ def _oha(document: dict[str, Any]) -> ClientSide:
         rate=summary["requestsPerSec"],
         mean=summary["average"],
         maximum=summary["slowest"],
-        **{name: quantiles.get(name) for name, _ in _QUANTILES},
+        p50=quantiles.get("p50"),
+        p90=quantiles.get("p90"),
+        p95=quantiles.get("p95"),
+        p99=quantiles.get("p99"),
     )
 
 
@@ -185,7 +188,10 @@ def _wrk(text: str) -> ClientSide:
         mean=_seconds(mean[1], mean[2]),
         maximum=_seconds(mean[3], mean[4]),
         notes=[_WRK_FAILED, _CORRECTED],
-        **{name: quantiles.get(name) for name, _ in _QUANTILES},
+        p50=quantiles.get("p50"),
+        p90=quantiles.get("p90"),
+        p95=quantiles.get("p95"),
+        p99=quantiles.get("p99"),
     )
 
 
@@ -203,7 +209,10 @@ def _hey(text: str) -> ClientSide:
         rate=float(_one(r"Requests/sec:\s+([\d.]+)", text)[1]),
         mean=float(_one(r"Average:\s+([\d.]+) secs", text)[1]),
         maximum=float(_one(r"Slowest:\s+([\d.]+) secs", text)[1]),
-        **{name: quantiles.get(name) for name, _ in _QUANTILES},
+        p50=quantiles.get("p50"),
+        p90=quantiles.get("p90"),
+        p95=quantiles.get("p95"),
+        p99=quantiles.get("p99"),
     )
 
 
@@ -249,10 +258,18 @@ def _from_times(tool: str, times: Sequence[float], errors: int) -> ClientSide:
     ordered = sorted(times)
     if not ordered:
         return ClientSide(tool=tool, source="", requests=0, errors=0)
-    quantiles = {name: ordered[ceil(fraction * len(ordered)) - 1] for name, fraction in _QUANTILES}
-    mean = sum(ordered) / len(ordered)
+    p50, p90, p95, p99 = (ordered[ceil(fraction * len(ordered)) - 1] for fraction in _QUANTILES)
     return ClientSide(
-        tool=tool, source="", requests=len(ordered), errors=errors, mean=mean, maximum=ordered[-1], **quantiles
+        tool=tool,
+        source="",
+        requests=len(ordered),
+        errors=errors,
+        mean=sum(ordered) / len(ordered),
+        p50=p50,
+        p90=p90,
+        p95=p95,
+        p99=p99,
+        maximum=ordered[-1],
     )
 
 

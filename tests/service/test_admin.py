@@ -39,7 +39,7 @@ async def test_the_panel_is_at_the_root_and_the_api_beside_it(admin: httpx.Async
     assert '"title":"Reqscope"' in page.text
     assert [event["url.path"] for event in events.json()["events"]] == ["/seen"]
     assert stats.json()["capture"] == {"in_flight": 3}
-    assert {reader["name"] for reader in stats.json()["readers"]} == {"stats", "panel"}
+    assert {reader["name"] for reader in stats.json()["readers"]} == {"stats", "panel", "runs"}
 
 
 @pytest.mark.parametrize("path", ["/", "/api/events", "/livez", "/gradio_api/info"])

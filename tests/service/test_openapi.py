@@ -39,6 +39,14 @@ CONTROL = (
     "/api/events/{event_id}/replay",
     "/api/history",
     "/api/workers",
+    "/api/runs",
+    "/api/runs/import",
+    "/api/runs/compare",
+    "/api/runs/{run}",
+    "/api/runs/{run}/progress",
+    "/api/runs/{run}/report",
+    "/api/runs/{run}/end",
+    "/api/baselines/{name}",
 )
 ENDLESS = ("/api/events/stream",)
 """Routes that answer for as long as the client listens, and are tested by themselves."""
@@ -46,9 +54,10 @@ DATA = ("/log", "/events", "/livez")
 
 
 @pytest.fixture(scope="module")
-def planes() -> Iterator[dict[str, str]]:
+def planes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """The addresses of both planes of one collector, which has seen something of everything."""
-    pipeline = Pipeline(Settings(log="none", bodies="all"))
+    runs_file = tmp_path_factory.mktemp("runs") / "runs.sqlite3"
+    pipeline = Pipeline(Settings(log="none", bodies="all", runs_file=runs_file))
     plane, capture = data_plane(pipeline, fallback_app())
     control = ControlPlane(pipeline, lambda: asdict(capture.statistics()), Hosts(LOOPBACK_HOSTS))
     options: dict[str, Any] = {"http": bounded(Limits()), "lifespan": "on"}

@@ -56,6 +56,9 @@ EXAMPLES: dict[str, tuple[str, object]] = {
     "stubs": ("stubs/a.yaml", Path("stubs/a.yaml")),
     "capture_panel": ("true", True),
     "replay": ("GET, /items/* ,POST /orders", ("GET", "/items/*", "POST /orders")),
+    "runs_file": ("runs/x.sqlite3", Path("runs/x.sqlite3")),
+    "detect_runs": ("no", False),
+    "run_quiet": ("2.5", 2.5),
     "redact": ("x-tenant, Authorization ,", ("x-tenant", "Authorization")),
 }
 """For each setting a text that is not its default, and the value that this means."""
