@@ -201,7 +201,7 @@ class TestByKeyboardAlone:
             page.keyboard.press("Tab")
             reached.append(focused(page))
 
-        pages = ["Live", "Routes", "Errors", "In flight", "System", "app"]
+        pages = ["Live", "Routes", "Errors", "In flight", "Runs", "System", "app"]
         expected = [*pages, "filter", "pause", "options", "help-button", "theme", "view", "NDJSON", "CSV", "HAR"]
         assert [each for each in reached if each in expected] == expected
         expect(page.locator('[data-id="filter"]')).to_have_value("")  # going past it changes nothing

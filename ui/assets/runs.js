@@ -73,7 +73,7 @@
       return card;
     }
     past(runs, table) {
-      const list = table(["", "Run", "Began", "Tool", "Requests", "Per second", "p95", "Errors", "Verdict", "Report"]);
+      const list = table(["Compare", "Run", "Began", "Tool", "Requests", "Per second", "p95", "Errors", "Verdict", "Report"]);
       for (const run of runs) {
         const line = list.tBodies[0].insertRow(), pick = make("input");
         pick.type = "checkbox"; pick.checked = this.picked.has(run.id); pick.dataset.focus = "pick" + run.id; pick.setAttribute("aria-label", `Compare ${run.label}`);
