@@ -96,7 +96,10 @@ _TEXTS: Final = {
     "/api/events/{event_id}/as/{client}": {"text/plain": "string"},
     "/api/runs/compare": {"application/json": "object", "text/html": "string", "text/markdown": "string"},
     "/api/runs/{run}/report": {
-        **{"text/html": "string", "text/markdown": "string", "text/csv": "string", "application/json": "object"}
+        "text/html": "string",
+        "text/markdown": "string",
+        "text/csv": "string",
+        "application/json": "object",
     },
     "/metrics": {"text/plain": "string", "application/openmetrics-text": "string"},
 }

@@ -65,7 +65,6 @@ def runs_router(recorder: RunRecorder) -> APIRouter:
 
     @router.get("/api/runs", summary="Load-test runs: those that are live, and those that are kept")
     async def runs() -> Response:
-        recorder.catch_up()
         return _json(recorder.overview())
 
     @router.post("/api/runs", summary="Begin a run", status_code=201)
