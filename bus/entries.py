@@ -61,7 +61,8 @@ def entries(events: Sequence[Event], boot: str) -> list[RequestEntry | LogEntry]
     id_prefix = f"{boot}-"
     for event in events:
         elsewhere = event.service or event.attributes or event.severity or event.worker
-        if event.kind != "request" or event.failure or event.body or event.replay_of or elsewhere:
+        special = event.failure or event.body or event.replay_of or event.stub is not None
+        if event.kind != "request" or special or elsewhere:
             made.append(view(event, boot, LogEntry))
             continue
         nanos = event.time - begin

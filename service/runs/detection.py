@@ -1,13 +1,15 @@
 """Which run a request says it belongs to, and which load tool it comes from."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from reqscope.bus import Event
 from reqscope.service.heads import peek
 from reqscope.service.sealed import SealedEnding, SealedExchange
+
+T = TypeVar("T")
 
 HEADER: Final = b"x-reqscope-run"
 _VEGETA: Final = b"x-vegeta-attack"
@@ -45,11 +47,27 @@ class Mark(NamedTuple):
     origin: str
 
 
-def mark_of(event: Event) -> Mark | None:
-    """Return the mark of `event`, or None. Its text stays sealed."""
-    head = _raw_head(event)
+def marks_of(events: Iterable[Event]) -> Iterator[Mark | None]:
+    """Yield the mark of each event, or None. Its text stays sealed.
+
+    Most requests of a batch have the headers of another one, byte for byte: those are looked at once. They are not
+    remembered for longer than the batch, because there are secrets among them.
+    """
+    known: dict[bytes, Mark | None] = {}
+    for event in events:
+        head = _raw_head(event)
+        if head is None:
+            yield _find(dict, event.request_headers)
+        elif head in known:
+            yield known[head]
+        else:
+            mark = known[head] = _find(peek, head)
+            yield mark
+
+
+def _find(read: Callable[[T], Mapping[bytes, bytes]], headers: T) -> Mark | None:
     try:
-        return find_mark(dict(event.request_headers) if head is None else peek(head))
+        return find_mark(read(headers))
     except (TypeError, ValueError, EOFError, AttributeError):  # not what a server sends; opening the event will say so
         return None
 

@@ -16,7 +16,7 @@ from anyio import CapacityLimiter, to_thread
 
 from reqscope.bus import Event, EventBus, LoopLag
 
-from .detection import Mark, mark_of
+from .detection import Mark, marks_of
 from .model import Losses, Run, RunError, State, summary
 from .process import Usage
 from .revision import revision
@@ -232,8 +232,7 @@ class RunRecorder:
         if not self._detect and not self._live:
             return
         groups: dict[Mark | None, list[Event]] = {}
-        for event in events:
-            mark = mark_of(event)
+        for event, mark in zip(events, marks_of(events), strict=True):
             if mark in groups:
                 groups[mark].append(event)
             else:
