@@ -72,7 +72,7 @@ def cookie_of(page: Page) -> dict[str, Any]:
 
 
 def at_sign_in(page: Page) -> None:
-    page.wait_for_url("**/sign-in*", timeout=DEADLINE * 1000)
+    expect(page).to_have_url(re.compile(r"/sign-in(\?|$)"), timeout=DEADLINE * 1000)
     expect(page.get_by_role("button", name="Sign in")).to_be_visible()
 
 
