@@ -17,7 +17,7 @@ from .history_logs import ROTATED, write_log
 
 pytestmark = pytest.mark.anyio
 
-ENDLESS = "SELECT count(*) FROM range(1000000000) a, range(1000000000) b"
+ENDLESS = "SELECT sum(range % 7) FROM range(1000000000000000)"
 
 
 @pytest.fixture

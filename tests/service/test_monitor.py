@@ -79,7 +79,7 @@ async def test_one_line_gives_an_application_a_panel_that_sees_every_request_but
         stats = await stats_of(http)
         assert stats["capture"]["ignored"] >= 4
         assert stats["capture"]["faults"] == 0
-        assert {reader["name"] for reader in stats["readers"]} == {"stats", "panel"}
+        assert {reader["name"] for reader in stats["readers"]} == {"stats", "panel", "runs"}
 
 
 async def test_under_a_root_path_everything_is_found_below_it() -> None:

@@ -145,7 +145,7 @@ class TestEvents:
         first, second = (await get(api, "/api/events"))["events"]
 
         assert first == {
-            "timestamp": "2023-11-14T22:13:20Z",
+            "timestamp": "2023-11-14T22:13:20.000000Z",
             "level": "error",
             "event": "request",
             "id": f"{pipeline.bus.boot}-1",
