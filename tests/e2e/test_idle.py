@@ -39,6 +39,7 @@ def server(start: Start) -> Iterator[Server]:
         yield running
 
 
+@pytest.mark.prove
 def test_an_idle_page_lets_the_browser_rest_and_asks_for_nothing(server: Server, open_page: OpenPage) -> None:
     page = open_page(server.panel)
     page.add_init_script(COUNT_FRAMES)

@@ -135,6 +135,7 @@ def test_a_run_of_wrk_counts_what_wrk_does_and_of_its_last_requests_those_that_w
     assert int(match[1]) <= run["requests"] <= shop.served() - before <= int(match[1]) + 8
 
 
+@pytest.mark.prove
 @pytest.mark.parametrize("name", [*TOOLS, "wrk"])
 def test_a_tool_is_recognised_by_itself(shop: Shop, name: str) -> None:
     arguments = TOOLS[name][0](shop.work) if name in TOOLS else ["-t1", "-c8", "-d1s", shop.work]
@@ -264,6 +265,7 @@ def test_runs_are_listed_exported_imported_compared_and_reported(shop: Shop, tmp
     assert reqscope("runs", "show", "missing", *there).returncode == 1
 
 
+@pytest.mark.prove
 @pytest.mark.parametrize("name", ["hey", "wrk"])
 def test_what_the_tool_says_stands_beside_what_the_server_saw(shop: Shop, tmp_path: Path, name: str) -> None:
     arguments = ["-n", "300", "-c", "4"] if name == "hey" else ["-t1", "-c4", "-d1s", "--latency"]
@@ -300,6 +302,7 @@ class Customer({kind}):
 """
 
 
+@pytest.mark.prove
 @pytest.mark.parametrize("kind", ["HttpUser", "FastHttpUser"])
 def test_a_run_of_locust_counts_exactly_what_locust_does(shop: Shop, tmp_path: Path, kind: str) -> None:
     (tmp_path / "customers.py").write_text(LOCUST.format(kind=kind))
@@ -318,6 +321,7 @@ def test_a_run_of_locust_counts_exactly_what_locust_does(shop: Shop, tmp_path: P
 GUIDE = Path(__file__).parents[2] / "docs" / "load-tests.md"
 
 
+@pytest.mark.prove
 def test_every_command_of_the_guide_works(shop: Shop, tmp_path: Path) -> None:
     tool("hey")
     (tmp_path / "hey.txt").write_text(

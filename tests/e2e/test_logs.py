@@ -123,6 +123,7 @@ def test_a_log_is_rotated_kept_and_packed_as_the_environment_says_and_begun_anew
     assert bodies(moved) == ["7" + "x" * 3_000]
 
 
+@pytest.mark.prove
 def test_a_log_file_that_nobody_takes_lines_from_holds_up_neither_the_api_nor_the_end(folder: Path) -> None:
     os.mkfifo(folder / "requests.jsonl")
     command = ("serve", "--log", "file", "--log-file", "requests.jsonl")
@@ -148,6 +149,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
+@pytest.mark.prove
 def test_a_full_disk_is_shown_changes_no_answer_and_is_forgotten_when_there_is_room(folder: Path, disk: Path) -> None:
     filler, log = disk / "filler", disk / "requests.jsonl"
     filler.write_bytes(b"x" * 90_000)

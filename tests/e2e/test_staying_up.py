@@ -70,6 +70,7 @@ class TestConnection:
         post(server, "cut-3")
         expect_each_once(page, "cut-1", "cut-2", "cut-3")
 
+    @pytest.mark.prove
     def test_one_that_went_silent_is_noticed_said_and_made_again(self, server: Server, wire: Wire, page: Page) -> None:
         post(server, "silent-0")
         expect_each_once(page, "silent-0")
@@ -89,6 +90,7 @@ class TestConnection:
         ]
         assert names[:4] == ["silent-2", "silent-1", "Not connected", "silent-0"]
 
+    @pytest.mark.prove
     def test_a_laptop_that_slept_catches_up(self, server: Server, wire: Wire, page: Page) -> None:
         session = page.context.new_cdp_session(page)
         wire.hold()

@@ -245,6 +245,7 @@ def _answers(address: str) -> bool:
         return False
 
 
+@pytest.mark.prove
 def test_workers_of_uvicorn_report_to_a_collector_by_one_setting(
     start: Start, uvicorn: Callable[..., str], tmp_path: Path
 ) -> None:
