@@ -152,9 +152,9 @@ def test_what_is_killed_is_replaced_and_the_api_does_not_notice(start: Start, fo
         wait_until(lambda: any("SIGKILL" in line for line in server.output), "the notice")
 
         os.kill(max(children(server), key=lambda child: child.memory_info().rss).pid, signal.SIGKILL)  # Gradio is large
-        answered = ask(server.api, range(3_000, 3_060))
+        answered = ask(server.api, range(7_000, 7_060))
         assert sum(answered.values()) == 60
-        wait_until(lambda: len(_found(server, "path:/items/3*")) == 60, "what waited meanwhile", 60)
+        wait_until(lambda: len(_found(server, "path:/items/70*")) == 60, "what waited meanwhile", 60)
         assert summary(server)["reporting"] == 2
 
 
