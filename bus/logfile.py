@@ -56,7 +56,7 @@ class LogFile:
         self,
         path: Path,
         rotation: Rotation = Rotation(),
-        retention: Retention = Retention(),  # noqa: B008
+        retention: Retention = Retention(),  # noqa: B008 - it is immutable
         *,
         fsync: Fsync = "off",
         packed: bool = False,

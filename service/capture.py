@@ -94,7 +94,7 @@ class CaptureMiddleware:
         self.sampling = sampling
         self.correlate = correlate or echo
         self.echo = echo
-        self._marks = Marks() if marks is None else marks  # without any it is falsy
+        self._marks = marks or Marks()
         self._ignored_prefixes = tuple(prefix.rstrip("/") for prefix in ignore)
         self._ignored = 0
         self._skipped = 0
@@ -145,7 +145,7 @@ class CaptureMiddleware:
                     exchange.request_body, exchange.response_body = Chunks(self._body_cap), Chunks(self._body_cap)
                 if self.correlate:
                     exchange.request_id, exchange.bound = correlation.begin(headers, afresh=latest is not outer)
-                if self._marks:
+                if self._marks.expected:
                     exchange.mark = self._marks.take(headers)
                 exchange.token = current.set(exchange)
                 self.bus.in_flight.add(exchange)

@@ -31,28 +31,28 @@ class Mark:
 
 
 class Marks:
-    """The marks of requests that are on their way. Falsy while there are none, which is what capture asks first."""
+    """The marks of requests that are on their way.
+
+    :ivar expected: by their value. Capture asks of every request whether there are any, so it looks at this itself.
+    """
 
     def __init__(self) -> None:
-        self._expected: dict[bytes, Mark] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._expected)
+        self.expected: dict[bytes, Mark] = {}
 
     @contextmanager
     def expecting(self, original: str) -> Generator[Mark]:
         """Make a mark that is good for one request that begins inside the block."""
         mark = Mark(original)
         value = mark.value.encode()
-        self._expected[value] = mark
+        self.expected[value] = mark
         try:
             yield mark
         finally:
-            self._expected.pop(value, None)
+            self.expected.pop(value, None)
 
     def take(self, headers: Iterable[tuple[bytes, bytes]]) -> Mark | None:
         """Return the mark of the request with these headers, if it is one of ours. It is good no more then."""
         for name, value in headers:
             if name == _NAME:
-                return self._expected.pop(bytes(value), None)
+                return self.expected.pop(bytes(value), None)
         return None

@@ -73,10 +73,15 @@ async def test_what_ended_later_comes_later_though_it_began_earlier(bridge: NewB
 
 
 async def test_nothing_is_lost_while_nobody_reads(bridge: NewBridge) -> None:
-    async with worker(bridge()) as (bus, _):
+    async with worker(bridge()) as (bus, publisher):
         for number in range(100):
             bus.publish(event(number))
-        await anyio.sleep(0.2)  # so that it has tried
+
+        def tried() -> bool:
+            statistics = publisher.statistics()
+            return statistics.handed_over == 100 or (statistics.packed == 100 and statistics.failing != "")
+
+        await until(tried, "all of them handed over, or tried to")
         async with panel(bridge()) as (shown, receiver):
             await arrived(shown, 100)
             for number in range(100, 200):

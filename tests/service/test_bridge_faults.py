@@ -55,14 +55,14 @@ async def test_a_server_that_is_killed_under_load_and_has_forgotten_everything_c
     async with (
         RedisServer(tmp_path) as server,
         panel(connect(server.url)) as (shown, receiver),
-        worker(connect(server.url)) as (bus, _),
+        worker(connect(server.url)) as (bus, publisher),
     ):
         async with load(bus, 600) as published:
             await until(lambda: published() > 200, "some of them")
             await arrived(shown, 100)
             await until(lambda: shown.ring.last >= published() - 1 or published() > 500, "a moment of calm")
             await server.kill()
-            await anyio.sleep(0.2)
+            await until(lambda: publisher.statistics().failing != "", "it is noticed")
             await server.start()
         # What the server had taken and nobody had read is gone with it: that is told to the event.
         await until(lambda: shown.ring.last + lost(receiver) >= 600, "every event shown, or told to be lost")

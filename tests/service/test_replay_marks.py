@@ -25,10 +25,10 @@ def test_a_mark_that_somebody_made_up_is_none() -> None:
 
 def test_no_mark_is_expected_before_and_after() -> None:
     marks = Marks()
-    assert not marks
+    assert not marks.expected
     with marks.expecting("cafe-1") as mark, marks.expecting("cafe-1") as other:
-        assert marks
+        assert marks.expected
         assert mark.value != other.value
 
-    assert not marks
+    assert not marks.expected
     assert marks.take([(NAME, mark.value.encode())]) is None
