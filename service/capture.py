@@ -12,7 +12,7 @@ from reqscope.bus.event import OVERHEAD
 
 from . import correlation
 from .bodies import Chunks
-from .exchange import Exchange, current
+from .exchange import Exchange, numbers, place, unended
 from .faults import Faults
 from .heads import pack
 from .redaction import Redaction
@@ -128,7 +128,8 @@ class CaptureMiddleware:
             kind = _EXCHANGES.get(scope["type"])
             if kind is None or (self._ignored_prefixes and self._ignores(scope)):
                 return None
-            latest = outer = current.get()
+            latest = place.get()
+            outer = unended.get(latest) if latest else None
             while outer is not None and outer.event is not None:  # servers begin requests in old contexts
                 outer = outer.outer
             if outer is not None and outer.is_of(self.bus, scope):
@@ -139,15 +140,18 @@ class CaptureMiddleware:
             headers = scope["headers"]
             head, weight = pack(headers)
             root = scope.get("root_path", "")
-            exchange = kind(self, scope, receive, send, outer, root, time_ns(), perf_counter(), head, OVERHEAD + weight)
+            number, weight = next(numbers), OVERHEAD + weight
+            exchange = kind(self, scope, receive, send, outer, root, time_ns(), perf_counter(), head, weight, number)
             try:
                 if self.bodies != "off":
                     exchange.request_body, exchange.response_body = Chunks(self._body_cap), Chunks(self._body_cap)
                 if self.correlate:
-                    exchange.request_id, exchange.bound = correlation.begin(headers, afresh=latest is not outer)
+                    afresh = latest != 0 and (outer is None or outer.number != latest)
+                    exchange.request_id, exchange.bound = correlation.begin(headers, afresh=afresh)
                 if self._marks.expected:
                     exchange.mark = self._marks.take(headers)
-                exchange.token = current.set(exchange)
+                unended[number] = exchange
+                exchange.token = place.set(number)
                 self.bus.in_flight.add(exchange)
                 return exchange
             except Exception:

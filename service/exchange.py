@@ -8,6 +8,7 @@ loop that measures it alone.
 from collections.abc import Awaitable
 from contextlib import suppress
 from contextvars import ContextVar, Token
+from itertools import count
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,8 +36,22 @@ SERVER_ERROR: Final = 500
 MAX_LINES: Final = 200
 """Log lines kept of one request."""
 
-current: ContextVar["Exchange | None"] = ContextVar("reqscope_exchange", default=None)
-"""The exchange that the code that runs belongs to: its log lines are shown beside it."""
+place: ContextVar[int] = ContextVar("reqscope_exchange", default=0)
+"""The number of the exchange that the code that runs belongs to.
+
+A number, because servers keep the context of a request for as long as a timer of its connection runs: an exchange in
+there would outlive its request by seconds, and with it all that it holds on to.
+"""
+
+unended: Final[dict[int, "Exchange"]] = {}
+"""By number, exchanges whose application has not returned yet."""
+
+numbers: Final = count(1)
+
+
+def current() -> "Exchange | None":
+    """Return the exchange that the code that runs belongs to: its log lines are shown beside it. Safe in any thread."""
+    return unended.get(place.get())
 
 
 class Exchange(msgspec.Struct, eq=False):
@@ -56,6 +71,7 @@ class Exchange(msgspec.Struct, eq=False):
     head: bytes
     weight: int
     """Bytes that the event counts for in the ring, as far as they are known."""
+    number: int
     status: int = 0
     response_head: bytes = b""
     ttfb: float | None = None
@@ -142,9 +158,10 @@ class Exchange(msgspec.Struct, eq=False):
     def leave(self) -> None:
         """Leave nothing behind."""
         self.capture.bus.in_flight.discard(self)
+        unended.pop(self.number, None)
         try:
             if self.token is not None:
-                current.reset(self.token)
+                place.reset(self.token)
             for token in self.bound:
                 token.var.reset(token)
         except ValueError:  # the application is driven from several contexts, each of which ends by itself
@@ -155,6 +172,7 @@ class Exchange(msgspec.Struct, eq=False):
     def undo(self) -> None:
         """Leave nothing behind, after a fault: each by itself, as far as it is still there."""
         with suppress(Exception):
+            unended.pop(self.number, None)
             self.capture.bus.in_flight.discard(self)
         for token in (self.token, *self.bound):
             with suppress(Exception):

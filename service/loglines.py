@@ -75,7 +75,7 @@ def _watch_logging() -> None:
 
 def _note_record(record: logging.LogRecord) -> None:
     try:
-        if not _watchers or (exchange := current.get()) is None or _latest.is_again(record):
+        if not _watchers or (exchange := current()) is None or _latest.is_again(record):
             return
         # A record without a name is none that was logged: `logging.makeLogRecord` fills it in later.
         if record.name and not record.name.startswith(_NOT_THE_APPLICATIONS):
@@ -85,7 +85,7 @@ def _note_record(record: logging.LogRecord) -> None:
 
 
 def _count(error: Exception) -> None:
-    if (exchange := current.get()) is not None:
+    if (exchange := current()) is not None:
         exchange.capture.faults.record("log line", error)
 
 
@@ -115,7 +115,7 @@ def note_line(logger: object, method: str, event_dict: EventDict) -> EventDict:
     """Keep a line for the request it belongs to. A structlog processor, for a chain that is configured late."""
     # What goes on to the standard library's logging is seen there.
     try:
-        if (exchange := current.get()) is not None and not isinstance(logger, logging.Logger):
+        if (exchange := current()) is not None and not isinstance(logger, logging.Logger):
             exchange.log(_line(method, str(event_dict.get("logger", "")), _rendered(event_dict)))
     except Exception as error:
         _count(error)

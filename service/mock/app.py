@@ -46,7 +46,7 @@ class MockApp:
         body = await _read(receive)
         if body is None:
             return
-        exchange = current.get()
+        exchange = current()
         if len(body) > MAX_BODY:
             detail = f"the body is larger than {MAX_BODY} bytes"
             answer = Answer(413, (*_HEADERS, (b"connection", b"close")), problem(413, detail))

@@ -113,7 +113,7 @@ KINDS: Final[list[Callable[[], Exception]]] = [
     partial(MemoryError, "injected"),
     partial(KeyError, "injected"),
 ]
-OF_ANOTHER_CONTEXT: Final = re.compile(r"if self\.token is not None:|for token in .*|(current|token\.var)\.reset\(.*")
+OF_ANOTHER_CONTEXT: Final = re.compile(r"if self\.token is not None:|for token in .*|(place|token\.var)\.reset\(.*")
 """Lines at which a ValueError is Python's word for a context that is not ours to put back, and so is no fault."""
 
 PASSED_ON: Final[list[Callable[[], BaseException]]] = [
@@ -508,7 +508,7 @@ def captured_event() -> tuple[Event, Faults]:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
-        running = exchange.current.get()
+        running = exchange.current()
         assert running is not None
         running.log((1, "info", "application", f"password={SECRET}"))
         await send({"type": "http.response.start", "status": 500, "headers": pairs})
