@@ -1,7 +1,10 @@
 """Events of a batch, grouped by what numbers tell them apart by, so that each is looked at once for all numbers."""
 
-from collections.abc import Iterable
-from operator import attrgetter
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import partial
+from itertools import filterfalse
+from operator import attrgetter, is_
 from typing import Any, Final, TypeAlias
 
 from .event import Event
@@ -11,9 +14,14 @@ from .tracelines import is_line
 _SERVER_ERROR: Final = 500
 
 _Key: TypeAlias = tuple[str, str | None, int, str]
+_STATUS: Final = 2
+_key: Final[Any] = attrgetter("method", "route", "status", "kind")
 _received: Final = attrgetter("request_size")
 _sent: Final = attrgetter("response_size")
+_total: Final[Any] = attrgetter("total")
 _error: Final[Any] = attrgetter("error")
+
+_is_none: Final = partial(is_, None)
 
 
 class Group:
@@ -22,8 +30,8 @@ class Group:
     :ivar errors: how many had a status of 500 or more, or an exception
     :ivar received: bytes of request bodies
     :ivar sent: bytes of response bodies
-    :ivar durations: seconds to the last byte, of those that were timed; never those of WebSockets, for which nobody
-        waited
+    :ivar durations: seconds to the last byte, of those that were timed, ascending; never those of WebSockets, for
+        which nobody waited
     :ivar histogram: of the durations
     """
 
@@ -38,20 +46,16 @@ class Group:
         self.received = sum(map(_received, events))
         self.sent = sum(map(_sent, events))
         timed = () if kind == "websocket" else events
-        self.durations = [event.total for event in timed if event.total is not None]
+        self.durations = sorted(filterfalse(_is_none, map(_total, timed)))
         self.histogram = Histogram()
         self.histogram.record_all(self.durations)
 
 
-def grouped(events: Iterable[Event]) -> list[Group]:
+def grouped(events: Sequence[Event]) -> list[Group]:
     """Return the groups of `events`. Exported log lines are no requests, and in none."""
-    groups: dict[_Key, list[Event]] = {}
-    for event in events:
-        if not event.status and is_line(event):
-            continue
-        key = (event.method, event.route, event.status, event.kind)
-        if key in groups:
-            groups[key].append(event)
-        else:
-            groups[key] = [event]
-    return [Group(key, alike) for key, alike in groups.items()]
+    groups: defaultdict[_Key, list[Event]] = defaultdict(list)
+    for key, event in zip(map(_key, events), events, strict=True):
+        groups[key].append(event)
+    for key in [key for key in groups if not key[_STATUS]]:
+        groups[key] = [event for event in groups[key] if not is_line(event)]
+    return [Group(key, alike) for key, alike in groups.items() if alike]

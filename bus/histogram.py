@@ -2,6 +2,7 @@
 
 import math
 import sys
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Self
 
@@ -12,6 +13,7 @@ _GROWTH: Final = (1 + ACCURACY) / (1 - ACCURACY)
 _PER_LOG: Final = 1 / math.log(_GROWTH)
 _SMALLEST: Final = 1e-7
 _LARGEST: Final = sys.float_info.max
+_LOG_LARGEST: Final = math.log(_LARGEST)
 _MIDDLE: Final = math.log(2 / (_GROWTH + 1))
 
 
@@ -34,19 +36,23 @@ class Histogram:
         self.record_all((seconds,))
 
     def record_all(self, durations: Sequence[float]) -> None:
-        """Count many durations, which costs less than one after the other."""
-        buckets, maximum = self._buckets, self.maximum
-        log, ceil = math.log, math.ceil
-        for seconds in durations:
-            value = seconds if seconds > _SMALLEST else _SMALLEST
-            if value > _LARGEST:
-                value = seconds = _LARGEST
-            bucket = ceil(log(value) * _PER_LOG)
-            buckets[bucket] = buckets.get(bucket, 0) + 1
-            if seconds > maximum:
-                maximum = seconds
-        self.count += len(durations)
-        self.maximum = maximum
+        """Count many durations. In ascending order they cost the least."""
+        ordered = sorted([seconds if seconds > _SMALLEST else _SMALLEST for seconds in durations])
+        self.count += len(ordered)
+        # A search for the end of each bucket instead of a logarithm of each duration: buckets are few.
+        first = 0
+        while first < len(ordered):
+            bucket = _bucket(ordered[first])
+            end = bisect_right(ordered, math.exp(min(bucket / _PER_LOG, _LOG_LARGEST)), first + 1)
+            while _bucket(ordered[end - 1]) != bucket:  # rounding may have the search err by a hair
+                end -= 1
+            self._buckets[bucket] = self._buckets.get(bucket, 0) + end - first
+            first = end
+        if ordered:
+            longest = (
+                ordered[-1] if ordered[-1] > _SMALLEST else max((each for each in durations if each > 0), default=0.0)
+            )
+            self.maximum = max(self.maximum, min(longest, _LARGEST))
 
     def merge(self, other: "Histogram") -> None:
         """Add the counts of `other`: the result is as if every duration had been recorded here."""
@@ -85,5 +91,9 @@ class Histogram:
         return found
 
     def _value(self, bucket: int) -> float:
-        exponent = min(bucket / _PER_LOG + _MIDDLE, math.log(_LARGEST))
+        exponent = min(bucket / _PER_LOG + _MIDDLE, _LOG_LARGEST)
         return min(math.exp(exponent), self.maximum)
+
+
+def _bucket(seconds: float) -> int:
+    return math.ceil(math.log(min(seconds, _LARGEST)) * _PER_LOG)

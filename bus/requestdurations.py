@@ -1,7 +1,7 @@
 """How long requests took, in the buckets that OpenTelemetry advises, over every event."""
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Final, NamedTuple, TypeAlias
 
@@ -88,13 +88,16 @@ class _Series:
         self.buckets = [0] * (len(BOUNDARIES) + 1)
         self.total = 0.0
 
-    def add(self, durations: Iterable[float]) -> None:
-        # Not a number is none, and counts as the negative ones do.
-        values = sorted([min(seconds, _LONGEST) if seconds > 0 else 0.0 for seconds in durations])
+    def add(self, durations: Sequence[float]) -> None:
+        values, total = durations, sum(durations)
+        if not (durations[0] > 0 and durations[-1] <= _LONGEST and total == total):
+            # Not a number is none, and counts as the negative ones do.
+            values = sorted([min(seconds, _LONGEST) if seconds > 0 else 0.0 for seconds in durations])
+            total = sum(values)
         before = 0
         for bucket, boundary in enumerate(BOUNDARIES):
             up_to = bisect_right(values, boundary, before)
             self.buckets[bucket] += up_to - before
             before = up_to
         self.buckets[-1] += len(values) - before
-        self.total += sum(values)
+        self.total += total

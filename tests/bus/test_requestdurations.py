@@ -57,7 +57,7 @@ def test_a_duration_that_is_a_boundary_belongs_to_its_bucket_and_the_next_one_up
 def test_buckets_and_sum_are_exact_however_events_are_batched(batches: list[list[float]]) -> None:
     durations = RequestDurations()
     for batch in batches:
-        durations.count(grouped(map(request, batch)))
+        durations.count(grouped(list(map(request, batch))))
     values = [value for batch in batches for value in batch]
 
     expected = [sum(value <= bound for value in values) for bound in (*BOUNDARIES, math.inf)]
@@ -108,7 +108,7 @@ def test_beyond_so_many_routes_the_rest_is_counted_together() -> None:
 def test_whatever_is_sent_there_is_a_bound_to_the_number_of_series() -> None:
     durations = RequestDurations()
     for status in range(0, 1_000, 3):
-        durations.count(grouped(request(route=f"/{number}", status=status) for number in range(200)))
+        durations.count(grouped([request(route=f"/{number}", status=status) for number in range(200)]))
 
     series = durations.snapshot()
 
