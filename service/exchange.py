@@ -166,8 +166,6 @@ class Exchange(msgspec.Struct, eq=False):
                 token.var.reset(token)
         except ValueError:  # the application is driven from several contexts, each of which ends by itself
             pass
-        # What the application has left running holds on to this exchange, and not to all that were before it.
-        self.token, self.bound, self.outer = None, (), None
 
     def undo(self) -> None:
         """Leave nothing behind, after a fault: each by itself, as far as it is still there."""

@@ -28,9 +28,12 @@ def route_template(scope: Scope, root: str) -> str | None:
         mounted = prefix and not hasattr(scope.get("endpoint"), "routes")
         return f"{prefix}/{{path}}" if mounted else None
     # FastAPI keeps the prefixes of include_router beside the route.
-    context = scope.get("fastapi", {}).get("effective_route_context")
-    path: str = (context if getattr(context, "original_route", None) is route else route).path
-    return prefix + path
+    if (fastapi := scope.get("fastapi")) is not None:
+        context = fastapi.get("effective_route_context")
+        if getattr(context, "original_route", None) is route:
+            route = context
+    path: str = route.path
+    return prefix + path if prefix else path
 
 
 def _mounts(scope: Scope, root: str, route: Any) -> str:
