@@ -86,6 +86,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def watched(start: Start, folder: Path) -> Iterator[Server]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("REQSCOPE_BODIES", "all")
+        environment.setenv("REQSCOPE_HISTORY", "true")
         with start("run", "echoing:app", "--app-dir", str(folder)) as running:
             yield running
 
@@ -148,6 +149,13 @@ def everything(server: Server) -> dict[str, str]:
         ).text
         assert events[-1] in outputs["stream"]
         outputs |= {f"tail --{style}": tail(server, style, len(events)) for style in ("json", "logfmt", "pretty")}
+        for kind in ("ndjson", "csv", "har"):
+            exported = client.get("/api/export", params={"format": kind}, timeout=4 * DEADLINE)
+            assert exported.status_code == 200 and len(exported.text) > len(events)
+            outputs[f"export, {kind}"] = exported.text
+        for kind in ("curl", "httpie", "httpx"):
+            copied = [client.get(f"/api/events/{event}/as/{kind}").text for event in events[:100]]
+            outputs[f"copied as {kind}"] = "".join(copied)
         outputs["events"] = "".join(listed)
         outputs["details"] = "".join(client.get(f"/api/events/{event}").text for event in events)
         outputs["log"] = server.log.read_text()
@@ -165,6 +173,7 @@ def tail(server: Server, style: str, lines: int) -> str:
 
 def test_no_canary_that_goes_through_a_watched_application_comes_out(watched: Server, open_page: OpenPage) -> None:
     page = open_page(watched.panel)
+    run = httpx.post(f"{watched.panel}/api/runs", timeout=DEADLINE).json()["id"]
     sent = 0
     # Each on a connection of its own: the server closes one on which the application failed.
     with httpx.Client(
@@ -175,12 +184,26 @@ def test_no_canary_that_goes_through_a_watched_application_comes_out(watched: Se
             sent += 1
     assert sent >= len(CANARIES) > 100
 
-    outputs = everything(watched)
+    outputs = everything(watched) | kept(watched, run)
 
     assert {name: found for name, output in outputs.items() if (found := leaks(output))} == {}
     assert "[redacted]#" in outputs["log"]
+    assert "[redacted]#" in outputs["history"]
     assert "RuntimeError" in outputs["errors"]
     assert leaks(what_the_page_holds(page)) == []
+
+
+def kept(server: Server, run: str) -> dict[str, str]:
+    """Return what a load-test run and the history keep, by where."""
+    with httpx.Client(base_url=server.panel, timeout=4 * DEADLINE) as client:
+        assert client.post(f"/api/runs/{run}/end").status_code == 200
+        reports = {
+            f"report, {kind}": client.get(f"/api/runs/{run}/report", params={"format": kind}).text
+            for kind in ("html", "json", "csv", "markdown")
+        }
+        answer = client.get("/api/history", params={"sql": "SELECT * FROM requests"})
+        assert answer.status_code == 200, answer.text
+        return reports | {"run": client.get(f"/api/runs/{run}").text, "history": answer.text}
 
 
 def what_the_page_holds(page: Page) -> str:
