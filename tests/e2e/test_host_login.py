@@ -7,9 +7,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from .conftest import DEADLINE, Server, Start
+from .conftest import DEADLINE, NewPage, Server, Start
 
 README = Path(__file__).parents[2] / "README.md"
 SOON = "import reqscope.service.identity.hostlogin as hostlogin\nhostlogin.CONFIRM = 0.4\n"
@@ -28,9 +28,8 @@ def server(start_uvicorn: Start, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    with browser.new_context(viewport={"width": 1440, "height": 900}) as context:
-        yield context.new_page()
+def page(new_page: NewPage) -> Page:
+    return new_page()
 
 
 def log_in(page: Page, name: str, password: str) -> None:
