@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def _collect(job: Job, settings: Settings) -> int:
-    from .cli import announce_link
+    from .cli.launch import announce_link
     from .standalone import workers_panel
 
     api, panel = socket.socket(fileno=job.api), socket.socket(fileno=job.panel)

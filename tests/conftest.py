@@ -1,12 +1,16 @@
 """Order of the tests, and how thorough they are: `make test` takes minutes, `make prove` as long as it takes."""
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-PROVE = bool(os.environ.get("REQSCOPE_TESTS_PROVE"))
-"""Whether this is `make prove`."""
+from . import nursery
+from .nursery import PROVE as PROVE
+
+# A place without certificates: httpx takes longer to load all that there are than for a request, and needs none here.
+os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)
 
 settings.register_profile("fast", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("prove", settings.get_profile("fast"), derandomize=False, max_examples=2_000)
@@ -21,3 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if "prove" in item.keywords:
                 item.add_marker(skip)
+
+
+def pytest_unconfigure() -> None:
+    nursery.close()

@@ -1,18 +1,14 @@
 """`reqscope user` and `reqscope token`."""
 
 import sys
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from reqscope.service.settings import Settings
-
-out = Console()
-err = Console(stderr=True, highlight=False)
+from reqscope.service.terminal import err, fail, make_table, out
 
 users_app = typer.Typer(help="Who may sign in to the panel.", no_args_is_help=True)
 tokens_app = typer.Typer(help="Tokens for programs that send or read records.", no_args_is_help=True)
@@ -35,7 +31,7 @@ def add_user(
     try:
         Users(settings.users_file).add(name, _password(), "admin" if admin else "viewer")
     except (UserError, PrivateFileError) as error:
-        _fail(error)
+        fail(error)
     may = "may look, and change things" if admin else "may look; pass --admin for one who may change things, too"
     err.print(f"{escape(name)} {may}. Kept in {escape(str(settings.users_file))}", soft_wrap=True)
 
@@ -50,7 +46,7 @@ def list_users() -> None:
     try:
         users = Users(settings.users_file).all()
     except PrivateFileError as error:
-        _fail(error)
+        fail(error)
     if not users:
         err.print("There are no users. Add one with: reqscope user add NAME")
         return
@@ -66,7 +62,7 @@ def remove_user(name: Annotated[str, typer.Argument(help="The name of the user."
     try:
         Users(_settings().users_file).remove(name)
     except (UserError, PrivateFileError) as error:
-        _fail(error)
+        fail(error)
     err.print(f"{escape(name)} is removed.")
 
 
@@ -84,11 +80,11 @@ def add_token(
 
     unknown = [each for each in scope if each not in PURPOSES]
     if unknown:
-        _fail(f"--scope is one of {', '.join(PURPOSES)}, not {unknown[0]}", status=2)
+        fail(f"--scope is one of {', '.join(PURPOSES)}, not {unknown[0]}", status=2)
     try:
         token = Tokens(_settings().tokens_file).add(name, [each for each in PURPOSES if each in scope])
     except (TokenError, PrivateFileError) as error:
-        _fail(error)
+        fail(error)
     print(token)
     err.print("Send it as: Authorization: Bearer TOKEN. It is not shown again.", soft_wrap=True)
 
@@ -102,7 +98,7 @@ def list_tokens() -> None:
     try:
         tokens = Tokens(_settings().tokens_file).all()
     except PrivateFileError as error:
-        _fail(error)
+        fail(error)
     if not tokens:
         err.print("There are no tokens. Make one with: reqscope token add NAME --scope ingest")
         return
@@ -118,7 +114,7 @@ def remove_token(name: Annotated[str, typer.Argument(help="The name of the token
     try:
         Tokens(_settings().tokens_file).remove(name)
     except (TokenError, PrivateFileError) as error:
-        _fail(error)
+        fail(error)
     err.print(f"{escape(name)} is removed.")
 
 
@@ -127,7 +123,7 @@ def _settings() -> Settings:
         return Settings()
     except ValidationError as error:
         wrong = [(Settings.variables(Settings.named(str(each["loc"][0])))[0], each["msg"]) for each in error.errors()]
-        _fail("\n".join(f"${variable}: {message}" for variable, message in wrong), status=2)
+        fail("\n".join(f"${variable}: {message}" for variable, message in wrong), status=2)
 
 
 def _password() -> str:
@@ -139,14 +135,7 @@ def _password() -> str:
 
 
 def _print(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    table = Table(box=None, pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, overflow="fold")
+    table = make_table(*headings)
     for row in rows:
         table.add_row(*map(escape, row))
     out.print(table)
-
-
-def _fail(message: object, status: int = 1) -> NoReturn:
-    err.print(f"[bold red]error:[/] {escape(str(message))}", soft_wrap=True)
-    sys.exit(status)

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from reqscope.bus.visible import visible
+from reqscope.service.terminal import err, fail, make_table, notice
 
 from .compare import Comparison
 from .figures import duration, number, share
@@ -22,7 +23,6 @@ from .thresholds import BREACHED, ThresholdError, judge, parse
 
 runs_app = typer.Typer(help="Load-test runs that were kept.", no_args_is_help=True)
 out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
 
 _SIGNS = {"passed": "[green]passed[/]", "failed": "[bold red]failed[/]", "unclear": "[yellow]unclear[/]"}
 
@@ -76,7 +76,7 @@ def observe(
     try:
         observed = observe(plan, _notice)
     except ObserveError as error:
-        _fail(str(error))
+        fail(str(error))
     print_summary(observed.run, err)
     _write_files(observed.run, report, junit)
     err.print(f"[dim]{escape(url.rstrip('/'))}/api/runs/{observed.run.id}/report[/]", soft_wrap=True)
@@ -89,7 +89,7 @@ def list_runs(file: File = _FILE) -> None:
     try:
         runs = RunStore(file).list()
     except RunError as error:
-        _fail(str(error))
+        fail(str(error))
     table = Table(box=None, pad_edge=False)
     for heading in ("Id", "Label", "Tool", "Requests", "p95", "Errors", "Verdict"):
         table.add_column(heading, overflow="fold", no_wrap=heading != "Label")
@@ -145,7 +145,7 @@ def import_(
         run = decode_run(_read(document))
         RunStore(file).save(run)
     except RunError as error:
-        _fail(str(error))
+        fail(str(error))
     out.print(escape(run.id))
 
 
@@ -165,7 +165,7 @@ def client(
         found.client = [each for each in found.client if each.source != side.source] + [side]
         RunStore(file).save(found)
     except RunError as error:
-        _fail(str(error))
+        fail(str(error))
     for each in differences(found, side):
         out.print(escape(visible(each)), soft_wrap=True)
 
@@ -180,16 +180,14 @@ def compare(
 ) -> None:
     """Compare two or more runs, route by route; with --fail-if, hold the last to the first."""
     if len(runs) < 2:
-        _fail("name two runs at the least; the first is what the others are held to", status=2)
+        fail("name two runs at the least; the first is what the others are held to", status=2)
     _check(fail_if or [], runs[0])
     found = [_load(file, name) for name in runs]
     comparison = Comparison(found)
     if output is not None:
         _write(output, render_comparison(comparison, _kind(output)))
     else:
-        table = Table(box=None, pad_edge=False)
-        for heading in ("Route", "Run", "Requests", "Per second", "Errors", "p50", "p95", "p99"):
-            table.add_column(heading, overflow="fold")
+        table = make_table("Route", "Run", "Requests", "Per second", "Errors", "p50", "p95", "p99")
         for row in comparison.rows:
             for index, label in enumerate(comparison.labels):
                 cells = (row.name if not index else "", label, *comparison.cells(row, index))
@@ -215,7 +213,7 @@ def pin(
     try:
         RunStore(file).pin(name, found.id)
     except RunError as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 @runs_app.command()
@@ -224,7 +222,7 @@ def delete(run: Annotated[str, typer.Argument(metavar="ID", help="Id of a run.")
     try:
         RunStore(file).delete(run)
     except RunError as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 def print_summary(run: Run, console: Console) -> None:
@@ -275,7 +273,7 @@ def render_comparison(comparison: Comparison, kind: str) -> bytes:
         "markdown": lambda: comparison.markdown().encode(),
     }
     if kind not in kinds:
-        _fail("a comparison is written as .html, .md or .json", status=2)
+        fail("a comparison is written as .html, .md or .json", status=2)
     return kinds[kind]()
 
 
@@ -298,15 +296,15 @@ def _check(thresholds: list[str], baseline: str) -> None:
     try:
         relative = [each.text for each in map(parse, thresholds) if each.relative]
     except ThresholdError as error:
-        _fail(str(error), status=2)
+        fail(str(error), status=2)
     if relative and not baseline:
-        _fail(f"{relative[0]} is about a baseline: name one with --baseline", status=2)
+        fail(f"{relative[0]} is about a baseline: name one with --baseline", status=2)
 
 
 def _kind(path: Path) -> str:
     kinds = {".html": "html", ".md": "markdown", ".csv": "csv", ".json": "json"}
     if path.suffix not in kinds:
-        _fail(f"{path}: the name says what is written, and ends with {', '.join(kinds)}", status=2)
+        fail(f"{path}: the name says what is written, and ends with {', '.join(kinds)}", status=2)
     return kinds[path.suffix]
 
 
@@ -314,21 +312,21 @@ def _load(file: Path, name: str) -> Run:
     try:
         return RunStore(file).load(name)
     except RunError as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 def _read(path: Path) -> bytes:
     try:
         return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
     except OSError as error:
-        _fail(f"cannot read {path}: {error.strerror}")
+        fail(f"cannot read {path}: {error.strerror}")
 
 
 def _write(path: Path, content: bytes) -> None:
     try:
         path.write_bytes(content)
     except OSError as error:
-        _fail(f"cannot write {path}: {error.strerror}")
+        fail(f"cannot write {path}: {error.strerror}")
 
 
 def _write_out(content: bytes) -> None:
@@ -340,9 +338,4 @@ def _write_out(content: bytes) -> None:
 
 
 def _notice(text: str) -> None:
-    err.print(f"[dim]reqscope: {escape(visible(text))}[/]", soft_wrap=True)
-
-
-def _fail(message: str, status: int = 1) -> NoReturn:
-    err.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
-    sys.exit(status)
+    notice(visible(text))

@@ -1,16 +1,15 @@
 """Real servers in processes of their own, and a real browser."""
 
-import os
 import re
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Generator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,10 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests import nursery
+from tests.nursery import Process
 
 DEADLINE = 30.0
 
@@ -35,7 +37,7 @@ def wait_until(holds: Callable[[], bool], what: str, deadline: float = DEADLINE)
 class Server:
     """A running `reqscope` or `uvicorn` process."""
 
-    process: subprocess.Popen[bytes]
+    process: Process
     api: str
     panel: str
     log: Path
@@ -59,6 +61,7 @@ class Server:
 
 
 Start = Callable[..., AbstractContextManager[Server]]
+NewPage = Callable[..., Page]
 
 
 @pytest.fixture(scope="session")
@@ -77,11 +80,10 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
         log = tmp_path_factory.mktemp("log") / "events.jsonl"
         ports = ["--api-port", str(api_port), "--panel-port", str(panel_port)]
         logging = ["--log", "file" if stdout is None else "stdout", "--log-file", str(log)]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "reqscope.service", *command, *ports, *logging],
+        process = nursery.start(
+            *("reqscope.service", *command, *ports, *logging),
             stdout=subprocess.DEVNULL if stdout is None else stdout,
-            stderr=subprocess.PIPE,
-            env={**os.environ, "XDG_CONFIG_HOME": str(configuration or log.parent), **(environment or {})},
+            env={"XDG_CONFIG_HOME": str(configuration or log.parent), **(environment or {})},
         )
         with ending(process):
             output = lines_of(process)
@@ -98,12 +100,7 @@ def start_uvicorn() -> Start:
     @contextmanager
     def start_server(*arguments: str, cwd: Path, panel: str = "/reqscope", port: int = 0) -> Generator[Server]:
         port = port or free_port()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "uvicorn", *arguments, "--port", str(port), "--log-level", "info"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            cwd=cwd,
-        )
+        process = nursery.start("uvicorn", *arguments, "--port", str(port), "--log-level", "info", cwd=cwd)
         with ending(process):
             output = lines_of(process)
             find_line(process, output, "(Uvicorn running)")
@@ -114,7 +111,7 @@ def start_uvicorn() -> Start:
 
 
 @contextmanager
-def ending(process: subprocess.Popen[bytes]) -> Generator[None]:
+def ending(process: Process) -> Generator[None]:
     with process:
         try:
             yield
@@ -122,7 +119,7 @@ def ending(process: subprocess.Popen[bytes]) -> Generator[None]:
             process.kill()
 
 
-def lines_of(process: subprocess.Popen[bytes]) -> list[str]:
+def lines_of(process: Process) -> list[str]:
     """Gather what the process prints, so that it never waits for a reader."""
     lines: list[str] = []
     stream = process.stderr
@@ -136,7 +133,7 @@ def lines_of(process: subprocess.Popen[bytes]) -> list[str]:
     return lines
 
 
-def find_line(process: subprocess.Popen[bytes], lines: list[str], pattern: str) -> str:
+def find_line(process: Process, lines: list[str], pattern: str) -> str:
     found: list[str] = []
 
     def look() -> bool:
@@ -163,23 +160,55 @@ def browser() -> Generator[Browser]:
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def unused(browser: Browser) -> dict[str, list[BrowserContext]]:
+    """Contexts that tests before have used, by their options: they have the panel's scripts in their caches."""
+    return defaultdict(list)
+
+
 @pytest.fixture
-def open_page(browser: Browser) -> Generator[Callable[..., Page]]:
+def new_page(browser: Browser, unused: dict[str, list[BrowserContext]]) -> Generator[NewPage]:
+    """Open an empty page in a browser of its own that remembers nothing but what it may cache."""
+    used: list[tuple[str, BrowserContext]] = []
+
+    def open_empty(**options: Any) -> Page:
+        options = {"viewport": {"width": 1440, "height": 900}, **options}
+        key = repr(sorted(options.items()))
+        context = unused[key].pop() if unused[key] else browser.new_context(**options)
+        used.append((key, context))
+        page = context.new_page()
+        context.clear_cookies()
+        stored = {"origin": "*", "storageTypes": "local_storage,indexeddb,cache_storage"}
+        context.new_cdp_session(page).send("Storage.clearDataForOrigin", stored)
+        return page
+
+    yield open_empty
+    for key, context in used:
+        for page in context.pages:
+            page.close()
+        if context in browser.contexts:
+            unused[key].append(context)
+
+
+@pytest.fixture
+def open_page(new_page: NewPage) -> Generator[Callable[..., Page]]:
     """Open the panel in a browser of its own, wait until it is live, and fail if anything in it went wrong."""
     errors: list[str] = []
     outside: list[str] = []
-    with ExitStack() as stack:
+    pages: list[Page] = []
 
-        def open_live(url: str, **options: Any) -> Page:
-            context = stack.enter_context(browser.new_context(viewport={"width": 1440, "height": 900}, **options))
-            page = context.new_page()
-            page.on("pageerror", lambda error: errors.append(str(error)))
-            page.on("request", lambda request: outside.append(request.url) if is_outside(request.url) else None)
-            page.goto(url)
-            page.locator(".rq[data-state=live]").wait_for(timeout=DEADLINE * 1000)
-            return page
+    def open_live(url: str, **options: Any) -> Page:
+        page = new_page(**options)
+        pages.append(page)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("request", lambda request: outside.append(request.url) if is_outside(request.url) else None)
+        page.goto(url)
+        page.locator(".rq[data-state=live]").wait_for(timeout=DEADLINE * 1000)
+        return page
 
-        yield open_live
+    yield open_live
+    for page in pages:
+        page.close()
     assert errors == []
     assert outside == [], "the panel fetched something from elsewhere"
 

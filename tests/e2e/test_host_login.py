@@ -1,4 +1,4 @@
-"""The host application's own log-in, as the README shows it, with a real server and a real browser."""
+"""The host application's own log-in, as docs/access.md shows it, with a real server and a real browser."""
 
 import re
 from collections.abc import Iterator
@@ -7,11 +7,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from .conftest import DEADLINE, Server, Start
+from .conftest import DEADLINE, NewPage, Server, Start
 
-README = Path(__file__).parents[2] / "README.md"
+GUIDE = Path(__file__).parents[2] / "docs" / "access.md"
 SOON = "import reqscope.service.identity.hostlogin as hostlogin\nhostlogin.CONFIRM = 0.4\n"
 """An open page has to show that somebody is logged in far more often than by default, so that a test need not wait."""
 
@@ -19,7 +19,7 @@ SOON = "import reqscope.service.identity.hostlogin as hostlogin\nhostlogin.CONFI
 @pytest.fixture(scope="module")
 def server(start_uvicorn: Start, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (source,) = (
-        block for block in re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL) if "login_url" in block
+        block for block in re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL) if "login_url" in block
     )
     folder = tmp_path_factory.mktemp("host")
     (folder / "host.py").write_text(SOON + source)
@@ -28,9 +28,8 @@ def server(start_uvicorn: Start, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    with browser.new_context(viewport={"width": 1440, "height": 900}) as context:
-        yield context.new_page()
+def page(new_page: NewPage) -> Page:
+    return new_page()
 
 
 def log_in(page: Page, name: str, password: str) -> None:

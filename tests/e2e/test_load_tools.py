@@ -19,6 +19,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests import nursery
+
 from .conftest import Server, Start, wait_until
 
 APP = """
@@ -68,16 +70,7 @@ class Shop:
 
 
 def reqscope(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "reqscope.service", *arguments],
-        check=False,
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        timeout=60,
-        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1"},
-        **options,
-    )
+    return nursery.run("reqscope.service", *arguments, env={"COLUMNS": "200", "NO_COLOR": "1"}, **options)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import select
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,8 @@ from typing import Any
 
 import httpx
 import pytest
+
+from tests import nursery
 
 from .conftest import Server, ending, find_line, free_port, lines_of, wait_until
 
@@ -61,12 +62,11 @@ def folder(tmp_path: Path) -> Path:
 def reqscope(
     *command: str, cwd: Path, stdout: int = subprocess.DEVNULL, environment: dict[str, str] | None = None
 ) -> Generator[Server]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "reqscope.service", *command, "--api-port", "0", "--panel-port", "0"],
+    process = nursery.start(
+        *("reqscope.service", *command, "--api-port", "0", "--panel-port", "0"),
         stdout=stdout,
-        stderr=subprocess.PIPE,
         cwd=cwd,
-        env={**os.environ, **(environment or {})},
+        env=environment,
     )
     with ending(process):
         output = lines_of(process)
@@ -77,12 +77,12 @@ def reqscope(
 @contextmanager
 def uvicorn(*arguments: str, cwd: Path, **variables: str) -> Generator[Server]:
     port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", *arguments, "--port", str(port)],
+    process = nursery.start(
+        *("uvicorn", *arguments, "--port", str(port)),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         cwd=cwd,
-        env={**os.environ, **variables},
+        env=variables,
     )
     address = f"http://127.0.0.1:{port}"
     with ending(process):

@@ -2,13 +2,14 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
 
 import httpx
 import pytest
 from playwright.sync_api import Page, expect
+
+from tests import nursery
 
 from .conftest import Server, Start, wait_until
 
@@ -34,8 +35,7 @@ def mock(start: Start, file: Path) -> Generator[Server]:
 
 
 def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "reqscope.service", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return nursery.run("reqscope.service", *arguments)
 
 
 def test_a_change_is_used_a_mistake_is_not_and_is_pointed_at(mock: Server, file: Path) -> None:

@@ -1,10 +1,7 @@
 """Reqscope's own sign-in on the panel's port, with real users and a real browser."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,9 +9,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from .conftest import DEADLINE, Server, Start, find_line, wait_until
+from tests import nursery
+
+from .conftest import DEADLINE, NewPage, Server, Start, find_line, wait_until
 
 PASSWORD = "correct horse battery"
 
@@ -26,15 +25,9 @@ def configuration(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def reqscope(configuration: Path, *arguments: str, typed: str = "") -> str:
     """Run `reqscope`, and return what it prints."""
-    return subprocess.run(
-        [sys.executable, "-m", "reqscope.service", *arguments],
-        env={**os.environ, "XDG_CONFIG_HOME": str(configuration)},
-        input=typed,
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    ).stdout.strip()
+    done = nursery.run("reqscope.service", *arguments, typed=typed, env={"XDG_CONFIG_HOME": str(configuration)})
+    done.check_returncode()
+    return done.stdout.strip()
 
 
 def add_user(configuration: Path, name: str, *flags: str) -> None:
@@ -51,9 +44,8 @@ def server(start: Start, configuration: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
-def page(browser: Browser) -> Iterator[Page]:
-    with browser.new_context(viewport={"width": 1440, "height": 900}) as context:
-        yield context.new_page()
+def page(new_page: NewPage) -> Page:
+    return new_page()
 
 
 def sign_in(page: Page, name: str, password: str = PASSWORD) -> None:
@@ -186,7 +178,7 @@ def alone(start: Start) -> Iterator[Server]:
 
 class TestOneTimeLink:
     def test_the_link_lets_in_one_browser_and_the_terminal_has_the_next(
-        self, alone: Server, page: Page, browser: Browser
+        self, alone: Server, page: Page, new_page: NewPage
     ) -> None:
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/sign-in\?link=[\w-]{43}", alone.panel)
         page.goto(alone.panel)
@@ -194,16 +186,15 @@ class TestOneTimeLink:
         wait_live(page)
         assert "link=" not in page.url
 
-        with browser.new_context() as context:
-            late = context.new_page()
-            late.goto(alone.panel)
-            late.get_by_role("button", name="Open the panel").click()
-            expect(late.get_by_role("alert")).to_contain_text("This link has been used already")
-            following = find_line(alone.process, alone.output[-2:], r"Panel\s+(http://\S+)")
-            assert following != alone.panel
-            late.goto(following)
-            late.get_by_role("button", name="Open the panel").click()
-            wait_live(late)
+        late = new_page()
+        late.goto(alone.panel)
+        late.get_by_role("button", name="Open the panel").click()
+        expect(late.get_by_role("alert")).to_contain_text("This link has been used already")
+        following = find_line(alone.process, alone.output[-2:], r"Panel\s+(http://\S+)")
+        assert following != alone.panel
+        late.goto(following)
+        late.get_by_role("button", name="Open the panel").click()
+        wait_live(late)
 
     def test_to_look_at_a_link_does_not_use_it(self, alone: Server) -> None:
         """Programs that show a preview of what is pasted look at it."""

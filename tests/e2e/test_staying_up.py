@@ -214,6 +214,7 @@ def test_a_tab_that_nobody_looks_at_gives_its_stream_back_and_goes_on_where_it_w
         page.keyboard.press("Space")
     expect_each_once(page, *(f"{name}-{n}" for n in range(3)))
     assert page.evaluate("window.stayed")
+    page.context.close()  # its clock is for no other test
 
 
 def test_a_server_that_starts_anew_is_noticed_and_said(start: Start, open_page: OpenPage) -> None:

@@ -18,20 +18,20 @@ from typing import IO
 import httpx
 import pytest
 
+from tests import nursery
+from tests.nursery import Process
+
 from .conftest import DEADLINE, Server, Start, free_port, wait_until
 
-TAIL = [sys.executable, "-m", "reqscope.service", "tail"]
-ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "NO_COLOR"} | {
-    "TERM": "xterm-256color",
-    "TZ": "UTC",
-}
+TAIL = ["reqscope.service", "tail"]
+ENVIRONMENT = {"NO_COLOR": "", "TERM": "xterm-256color", "TZ": "UTC"}
 
 
 @dataclass
 class Tail:
     """A running `reqscope tail`, and what it printed so far."""
 
-    process: subprocess.Popen[bytes]
+    process: Process
     lines: list[str] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
 
@@ -51,12 +51,7 @@ def gather(stream: IO[bytes], into: list[str]) -> None:
 def tailing(server: Server | str, *arguments: str, **environment: str) -> Generator[Tail]:
     """Run `reqscope tail` for as long as the block lasts, reading all that it prints."""
     url = server if isinstance(server, str) else server.panel
-    process = subprocess.Popen(
-        [*TAIL, *arguments, "--url", url],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=ENVIRONMENT | environment,
-    )
+    process = nursery.start(*TAIL, *arguments, "--url", url, stdout=subprocess.PIPE, env=ENVIRONMENT | environment)
     tail = Tail(process)
     assert process.stdout
     assert process.stderr
@@ -70,9 +65,7 @@ def tailing(server: Server | str, *arguments: str, **environment: str) -> Genera
 
 
 def run(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [*TAIL, *arguments], env=ENVIRONMENT | environment, capture_output=True, text=True, timeout=DEADLINE
-    )
+    return nursery.run(*TAIL, *arguments, env=ENVIRONMENT | environment, timeout=DEADLINE)
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +83,7 @@ def log(server: Server) -> Callable[[str], int]:
 def in_terminal(*arguments: str, **environment: str) -> str:
     """Return what a terminal would show."""
     ours, theirs = pty.openpty()
-    variables = ENVIRONMENT | environment
-    with subprocess.Popen([*TAIL, *arguments], stdout=theirs, stderr=subprocess.PIPE, env=variables) as process:
+    with nursery.start(*TAIL, *arguments, stdout=theirs, env=ENVIRONMENT | environment) as process:
         os.close(theirs)
         shown = b""
         with contextlib.suppress(OSError):
@@ -283,7 +275,7 @@ class TestEnds:
     def test_ctrl_c_ends_it_while_nobody_reads(self, server: Server, log: Callable[[str], int]) -> None:
         for _ in range(20):
             log("x" * 100_000)
-        with subprocess.Popen([*TAIL, "-f", "-n", "20", "--url", server.panel], stdout=subprocess.PIPE) as process:
+        with nursery.start(*TAIL, "-f", "-n", "20", "--url", server.panel, stdout=subprocess.PIPE) as process:
             assert process.stdout
             assert os.read(process.stdout.fileno(), 1)
             process.send_signal(signal.SIGINT)
@@ -294,7 +286,7 @@ class TestEnds:
     ) -> None:
         for _ in range(5):
             log("x")
-        command = " ".join([*TAIL, "-f", "-n", "5", "--url", server.panel])
+        command = " ".join([sys.executable, "-m", *TAIL, "-f", "-n", "5", "--url", server.panel])
 
         done = subprocess.run(
             ["bash", "-o", "pipefail", "-c", f"{command} | head -3"], capture_output=True, text=True, timeout=DEADLINE
@@ -304,8 +296,11 @@ class TestEnds:
 
     def test_a_file_gets_everything(self, server: Server, log: Callable[[str], int], tmp_path: Path) -> None:
         seq = log("x")
-        with (tmp_path / "out").open("wb") as out:
-            subprocess.run([*TAIL, "-n", "1", "--url", server.panel], stdout=out, check=True, timeout=DEADLINE)
+        with (
+            (tmp_path / "out").open("wb") as out,
+            nursery.start(*TAIL, "-n", "1", "--url", server.panel, stdout=out.fileno()) as process,
+        ):
+            assert process.wait(DEADLINE) == 0
 
         assert json.loads((tmp_path / "out").read_bytes())["seq"] == seq
 

@@ -16,6 +16,8 @@ import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests import nursery
+
 from .conftest import Server, Start, wait_until
 
 APP = """
@@ -206,10 +208,8 @@ def test_when_the_parent_is_killed_nothing_is_left_behind(start: Start, folder: 
 
 @pytest.mark.parametrize("target", ["broken:app", pytest.param("missing:app", marks=pytest.mark.prove)])
 def test_an_application_that_does_not_start_is_said_once(folder: Path, target: str) -> None:
-    command = [sys.executable, "-m", "reqscope.service", "run", target, "--app-dir", str(folder), "--workers", "3"]
-    done = subprocess.run(
-        [*command, "--api-port", "0", "--panel-port", "0", "--log", "none"], capture_output=True, text=True, timeout=60
-    )
+    command = ["reqscope.service", "run", target, "--app-dir", str(folder), "--workers", "3"]
+    done = nursery.run(*command, "--api-port", "0", "--panel-port", "0", "--log", "none")
 
     assert done.returncode == 3
     assert done.stderr.count("rror:") == 1
@@ -274,8 +274,7 @@ def test_a_second_collector_at_the_same_place_is_refused(start: Start, tmp_path:
     address = f"unix:{tmp_path}/collector.sock"
     with start("serve", "--collector", address):
         wait_until((tmp_path / "collector.sock").exists, "the socket")
-        command = [sys.executable, "-m", "reqscope.service", "serve", "--collector", address, "--port-auto"]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = nursery.run("reqscope.service", "serve", "--collector", address, "--port-auto")
 
         assert done.returncode == 2
         assert "another collector listens" in done.stderr

@@ -1,14 +1,13 @@
-import os
 import re
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from reqscope.service import Settings
+from tests import nursery
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 COMMANDS = ["serve", "run", "demo", "tail", "config", "query"]
@@ -19,16 +18,8 @@ def run(tmp_path: Path) -> Run:
     """Run `reqscope` with these arguments in an empty folder, and wait for it to end."""
 
     def run_command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "reqscope.service", *arguments],
-            check=False,
-            cwd=tmp_path,
-            env={**os.environ, "COLUMNS": "300", "NO_COLOR": "1", **variables},
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            timeout=60,
-        )
+        environment = {"COLUMNS": "300", "NO_COLOR": "1", **variables}
+        return nursery.run("reqscope.service", *arguments, cwd=tmp_path, env=environment)
 
     return run_command
 

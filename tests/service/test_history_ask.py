@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from reqscope.bus import Event, JsonLogSink
+from tests import nursery
 
 from .history_logs import ROTATED, write_log
 
@@ -27,16 +28,7 @@ def command(*arguments: str) -> list[str]:
 
 def query(folder: Path, *arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
     variables = {"COLUMNS": "200", "NO_COLOR": "1", "REQSCOPE_LOG_FILE": "requests.jsonl"}
-    return subprocess.run(
-        command(*arguments),
-        check=False,
-        cwd=folder,
-        env={**os.environ, **variables},
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    return nursery.run("reqscope.service", "query", *arguments, typed=stdin, cwd=folder, env=variables)
 
 
 def test_a_table_for_people_after_what_was_rotated_has_become_parquet(folder: Path) -> None:

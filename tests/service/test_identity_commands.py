@@ -1,7 +1,4 @@
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +8,7 @@ from typer.testing import CliRunner
 
 from reqscope.service.cli import app
 from reqscope.service.identity import Tokens, Users
+from tests import nursery
 
 PASSWORD = "correct horse battery"
 
@@ -45,10 +43,7 @@ def run(variables: dict[str, str]) -> Run:
 
 def run_process(variables: dict[str, str], *arguments: str, typed: str = "") -> Ended:
     """Run `reqscope` as a process of its own, as a server needs."""
-    command = [sys.executable, "-m", "reqscope.service", *arguments]
-    result = subprocess.run(
-        command, check=False, env=os.environ | variables, capture_output=True, input=typed, text=True, timeout=60
-    )
+    result = nursery.run("reqscope.service", *arguments, typed=typed, env=variables)
     return Ended(result.returncode, result.stdout, result.stderr)
 
 

@@ -123,7 +123,7 @@ async def serving_a_panel() -> AsyncGenerator[Site]:
         limits = httpx.Limits(max_connections=None)
         async with (
             anyio.create_task_group() as tasks,
-            httpx.AsyncClient(base_url=url, timeout=DEADLINE, limits=limits, trust_env=False) as http,
+            httpx.AsyncClient(base_url=url, timeout=DEADLINE, limits=limits, trust_env=False, verify=False) as http,
         ):
             tasks.start_soon(stats.run)
             tasks.start_soon(panel.run)
