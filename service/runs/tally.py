@@ -1,23 +1,24 @@
 """Counts one run, request by request."""
 
+import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from operator import attrgetter
 from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
 from reqscope.bus import Event
+from reqscope.bus.groups import Group
 from reqscope.bus.histogram import Histogram
 from reqscope.bus.routestats import MAX_ROUTES, NO_ROUTE, OTHER
+from reqscope.bus.tracelines import is_line
 
 from .model import CLASSES, Durations, ErrorGroup, Numbers, Route, Run, Sample, Second
 
 Key: TypeAlias = tuple[str, str]
 N = TypeVar("N", bound=Numbers)
 
-_SERVER_ERROR: Final = 500
 _CLIENT_ERROR: Final = 400
 _SAMPLES: Final = 3
 _MAX_GROUPS: Final = 100
@@ -26,9 +27,6 @@ _OPEN_SECONDS: Final = 15
 _NANO: Final = 1_000_000_000
 _QUANTILES: Final = (0.5, 0.95, 0.99)
 _TEXT: Final = 500
-_status: Final = attrgetter("status")
-_received: Final = attrgetter("request_size")
-_sent: Final = attrgetter("response_size")
 
 
 class Tally:
@@ -58,21 +56,29 @@ class Tally:
         return self._total.requests
 
     def add(self, events: Sequence[Event]) -> None:
-        """Count `events`, each in the second it ended in."""
+        """Count `events`, each in the second it ended in. Exported log lines are no requests."""
         began = time.perf_counter()
         self.touched = time.monotonic()
-        groups: dict[tuple[int, str, str | None], list[Event]] = {}
-        for event in events:
-            total = event.total
-            second = (event.time if total is None else event.time + int(total * _NANO)) // _NANO
-            key = (second, event.method, event.route)
-            if key in groups:
-                groups[key].append(event)
+        first, last = sys.maxsize, 0
+        alike: dict[tuple[int, str, str | None, int, str], list[Event]] = {}
+        for event in events:  # what runs here runs for every request: the rest is done for those that are alike
+            if not event.status and is_line(event):
+                continue
+            start, total = event.time, event.total
+            ended = start if total is None else start + int(total * _NANO)
+            if start < first:
+                first = start
+            if ended > last:
+                last = ended
+            key = (ended // _NANO, event.method, event.route, event.status, event.kind)
+            if key in alike:
+                alike[key].append(event)
             else:
-                groups[key] = [event]
-        for (second, method, route), group in groups.items():
-            self._add(second, self._route_key(method, route), group)
-        self._note_times(events)
+                alike[key] = [event]
+        for (second, method, route, status, kind), group in alike.items():
+            self._add(second, Group((method, route, status, kind), group), group)
+        if alike:
+            self._note_times(first / _NANO, last / _NANO)
         self._close_seconds()
         self.run.losses.recorder_seconds += time.perf_counter() - began
 
@@ -127,21 +133,19 @@ class Tally:
             for key, counts in busiest
         ]
 
-    def _add(self, second: int, key: Key, events: list[Event]) -> None:
-        counts = _Counts()
-        counts.add(events)
-        self._total.merge(counts)
-        self._routes.setdefault(key, _Counts()).merge(counts)
+    def _add(self, second: int, group: Group, events: list[Event]) -> None:
+        key = self._route_key(group.method, group.route)
+        self._total.add(group)
+        self._routes.setdefault(key, _Counts()).add(group)
         found = self._second(second)
-        for status, count in counts.statuses.items():
-            found.classes[_class_of(status)] += count
-        found.received += counts.received
-        found.sent += counts.sent
+        found.classes[_class_of(group.status)] += group.count
+        found.received += group.received
+        found.sent += group.sent
         if second not in self._open and found.p50 is None:
             self._open[second] = Histogram()
         if second in self._open:
-            self._open[second].merge(counts.durations)
-        if counts.bad:
+            self._open[second].merge(group.histogram)
+        if group.errors or group.status >= _CLIENT_ERROR:
             for event in events:
                 if event.status >= _CLIENT_ERROR or event.error is not None:
                     self._note_failure(key, event)
@@ -156,10 +160,8 @@ class Tally:
             found = self._seconds[second] = Second(time=second)
         return found
 
-    def _note_times(self, events: Sequence[Event]) -> None:
+    def _note_times(self, first: float, last: float) -> None:
         run = self.run
-        first = min(event.time for event in events) / _NANO
-        last = max(event.time + int((event.total or 0.0) * _NANO) for event in events) / _NANO
         run.first = first if run.first is None else min(run.first, first)
         run.last = last if run.last is None else max(run.last, last)
 
@@ -203,38 +205,26 @@ class _Failed:
 
 
 class _Counts:
-    __slots__ = ("bad", "durations", "errors", "minimum", "received", "requests", "sent", "statuses", "total")
+    __slots__ = ("durations", "errors", "minimum", "received", "requests", "sent", "statuses", "total")
 
     def __init__(self) -> None:
-        self.requests = self.errors = self.bad = self.received = self.sent = 0
+        self.requests = self.errors = self.received = self.sent = 0
         self.statuses: Counter[int] = Counter()
         self.durations = Histogram()
         self.total = 0.0
         self.minimum: float | None = None
 
-    def add(self, events: list[Event]) -> None:
-        self.requests += len(events)
-        self.statuses.update(map(_status, events))
-        self.received += sum(map(_received, events))
-        self.sent += sum(map(_sent, events))
-        self.errors += sum(event.status >= _SERVER_ERROR or event.error is not None for event in events)
-        self.bad += sum(event.status >= _CLIENT_ERROR or event.error is not None for event in events)
-        timed = [event.total for event in events if event.total is not None and event.kind != "websocket"]
-        if timed:
-            self.durations.record_all(timed)
-            self.total += sum(timed)
-            self.minimum = min(timed) if self.minimum is None else min(self.minimum, *timed)
-
-    def merge(self, other: "_Counts") -> None:
-        self.requests += other.requests
-        self.errors += other.errors
-        self.received += other.received
-        self.sent += other.sent
-        self.statuses.update(other.statuses)
-        self.durations.merge(other.durations)
-        self.total += other.total
-        if other.minimum is not None:
-            self.minimum = other.minimum if self.minimum is None else min(self.minimum, other.minimum)
+    def add(self, group: Group) -> None:
+        self.requests += group.count
+        self.errors += group.errors
+        self.received += group.received
+        self.sent += group.sent
+        self.statuses[group.status] += group.count
+        if durations := group.durations:
+            self.durations.merge(group.histogram)
+            self.total += sum(durations)
+            least = min(durations)
+            self.minimum = least if self.minimum is None else min(self.minimum, least)
 
     def freeze(self, into: N) -> N:
         into.requests, into.errors, into.received, into.sent = self.requests, self.errors, self.received, self.sent
