@@ -86,6 +86,7 @@ def watched(start: Start, folder: Path) -> Iterator[Server]:
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("REQSCOPE_BODIES", "all")
         environment.setenv("REQSCOPE_HISTORY", "true")
+        environment.setenv("REQSCOPE_RUNS_FILE", str(folder / "runs.sqlite3"))
         with start("run", "echoing:app", "--app-dir", str(folder)) as running:
             yield running
 
