@@ -1,5 +1,6 @@
 """Two servers in one event loop: the API on its port, the panel on its own."""
 
+import gc
 import signal
 import socket
 import sys
@@ -104,6 +105,7 @@ class Launcher:
     async def _begin(self, tasks: TaskGroup) -> None:
         for server in self._servers:
             await server.ready.wait()
+        spare_the_collector()
         self._announce()
         for run in self._background:
             tasks.start_soon(run)
@@ -151,6 +153,16 @@ def bounded(limits: Limits, parser: Literal["httptools", "h11"] | None = None) -
     from .bounded_httptools import BoundedHttpTools
 
     return partial(BoundedHttpTools, limits=limits)
+
+
+def spare_the_collector() -> None:
+    """Have garbage collections pass over all that was loaded so far, which lives as long as the process.
+
+    The panel's modules would otherwise make each full collection, and so the longest pause of the application's,
+    several times as long as it is without a monitor.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def make_server(app: Any, lifespan: Literal["on", "auto"], trusted_proxies: str, limits: Limits | None) -> Server:

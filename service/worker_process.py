@@ -14,7 +14,7 @@ from typing import Any, Final
 import anyio
 import msgspec
 
-from .launcher import make_server
+from .launcher import make_server, spare_the_collector
 from .limits import open_limits
 from .pipeline import Pipeline
 from .settings import Settings
@@ -108,6 +108,7 @@ async def _serve(pipeline: Pipeline, app: Any, job: Job) -> int:
 
     async def tell_ready() -> None:
         await server.ready.wait()
+        spare_the_collector()
         _tell_ready(job)
 
     async with anyio.create_task_group() as tasks:

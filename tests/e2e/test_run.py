@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 from .conftest import Server, Start, wait_until
 
 APP = """
+import gc, sys
 from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
@@ -28,6 +29,12 @@ async def hello(name: str):
 @app.get("/fails")
 async def fails():
     raise ZeroDivisionError("on purpose")
+
+@app.get("/garbage")
+async def garbage():
+    modules = [sys.modules[name] for name in ("gradio", "reqscope.ui")]
+    seen = sum(each is module for each in gc.get_objects() for module in modules)
+    return {"seen": seen, "frozen": gc.get_freeze_count()}
 
 def make():
     return app
@@ -73,6 +80,13 @@ def test_what_it_raises_is_shown_and_answered_as_ever(server: Server) -> None:
         "ZeroDivisionError",
         "error",
     )
+
+
+def test_the_applications_garbage_collections_pass_over_the_panels_modules(server: Server) -> None:
+    found = httpx.get(f"{server.api}/garbage").json()
+
+    assert found["seen"] == 0
+    assert found["frozen"] > 50_000
 
 
 def test_only_its_own_routes_are_on_its_port(server: Server) -> None:
