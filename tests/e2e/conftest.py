@@ -178,7 +178,7 @@ def new_page(browser: Browser, unused: dict[str, list[BrowserContext]]) -> Gener
         used.append((key, context))
         page = context.new_page()
         context.clear_cookies()
-        stored = {"origin": "*", "storageTypes": "local_storage,indexeddb,cache_storage"}
+        stored = {"origin": "*", "storageTypes": "local_storage"}
         context.new_cdp_session(page).send("Storage.clearDataForOrigin", stored)
         return page
 
