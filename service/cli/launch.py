@@ -99,7 +99,8 @@ def announcer(ingest: bool, stubs: int | None = None) -> Callable[[str, str], No
     return announce
 
 
-def announce_link(address: str) -> None:
-    """Print a new address that lets one browser in."""
-    err.print("  Somebody has signed in with the link. The next one:", style="dim")
+def announce_link(address: str, used: bool) -> None:
+    """Print an address that lets one browser in, and why: the one before is used, or a stranger asks."""
+    stranger = "Another user of this machine, or a proxy, wants to see the panel. To let one browser in:"
+    err.print("  Somebody has signed in with the link. The next one:" if used else f"  {stranger}", style="dim")
     err.print(f"  [bold]{'Panel':<8}[/]{escape(address)}", soft_wrap=True)

@@ -3,6 +3,8 @@
 import json
 import re
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -211,6 +213,29 @@ class TestOneTimeLink:
 
         expect(page.get_by_text("open the link that the terminal shows")).to_be_visible()
         assert page.get_by_label("Password").count() == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a socket to somebody else")
+def test_another_user_of_this_machine_is_asked_where_the_one_who_started_it_is_not(start: Start, page: Page) -> None:
+    with start("serve") as running:
+        page.goto(running.panel)
+        wait_live(page)
+        assert not [line for line in running.output if "/sign-in?link=" in line]
+
+        assert as_another_user(running.panel, "/api/events") == 401
+        assert as_another_user(running.panel, "/", accept="text/html") == 303
+        assert as_another_user(running.panel, "/sign-in", accept="text/html") == 200
+        find_line(running.process, running.output, r"Panel\s+(http://\S+/sign-in\?link=\S+)")
+        assert any("Another user of this machine" in line for line in running.output)
+
+
+def as_another_user(panel: str, path: str, **headers: str) -> int:
+    connection = HTTPConnection(urlsplit(panel).netloc, timeout=DEADLINE)
+    connection.connect()
+    os.fchown(connection.sock.fileno(), 54_321, -1)
+    connection.request("GET", path, headers=headers)
+    with closing(connection):
+        return connection.getresponse().status
 
 
 def test_the_secrets_are_in_no_output_and_in_no_file_that_others_can_read(server: Server, configuration: Path) -> None:

@@ -378,8 +378,8 @@ class TestStreams:
 
 class TestOneTimeLink:
     def test_it_works_once_and_then_there_is_another(self) -> None:
-        link, told = OneTimeLink(), list[str]()
-        link.announce = told.append
+        link, told = OneTimeLink(), list[tuple[str, bool]]()
+        link.announce = lambda path, used: told.append((path, used))
         first = link.path
 
         assert not link.use("")
@@ -388,5 +388,5 @@ class TestOneTimeLink:
         assert told == []
         assert link.use(first.partition("=")[2])
         assert not link.use(first.partition("=")[2])
-        assert told == [link.path]
+        assert told == [(link.path, True)]
         assert link.path != first
