@@ -111,6 +111,21 @@ def test_signing_out_ends_every_page_of_the_session_and_leads_to_the_sign_in(ser
     expect(other).to_have_url(f"{server.panel}/?view=routes")
 
 
+def test_a_name_is_only_ever_text(server: Server, configuration: Path, page: Page) -> None:
+    name = "<img src=x onerror=window.hacked=1>${alert(1)}"
+    add_user(configuration, name)
+    page.goto(server.panel)
+    sign_in(page, name, "not the password")
+    expect(page.get_by_label("Name")).to_have_value(name)
+    sign_in(page, name)
+    wait_live(page)
+
+    expect(page.locator("[data-id=account]")).to_have_text(name)
+    page.locator("[data-id=account]").click()
+    expect(page.locator("[data-id=account-box]")).to_contain_text(f"{name}, viewer")
+    assert page.evaluate("window.hacked") is None
+
+
 def test_a_user_who_is_removed_loses_the_page_that_is_open(server: Server, configuration: Path, page: Page) -> None:
     add_user(configuration, "mallory")
     page.goto(server.panel)
