@@ -27,9 +27,12 @@ from .replay_rules import ReplayRules
 from .settings import Settings
 
 
-def example(api: str, *, ingest: bool) -> str:
+def example(settings: Settings, api: str, *, ingest: bool) -> str:
     """Return a command that sends the API at that address a request."""
-    return f"curl -X POST --data hello {api}/log" if ingest else f"curl {api}/"
+    if not ingest:
+        return f"curl {api}/"
+    token = "" if settings.is_loopback or settings.insecure else " -H 'Authorization: Bearer TOKEN'"
+    return f"curl -X POST --data hello{token} {api}/log"
 
 
 def standalone(
@@ -92,7 +95,7 @@ def standalone(
         replay,
         receiver=receiver,
         stubs=stubs,
-        example=example(url(api), ingest=ingest),
+        example=example(settings, url(api), ingest=ingest),
     )
     entrance = _entrance(policy, url(panel), announce_link)
     return Launcher(
@@ -139,7 +142,7 @@ def workers_panel(
         hosts_for(settings),
         policy,
         receiver=receiver,
-        example=example(url(api), ingest=False),
+        example=example(settings, url(api), ingest=False),
     )
     entrance = _entrance(policy, url(panel), announce_link)
     return Launcher(

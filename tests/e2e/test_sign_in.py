@@ -2,6 +2,12 @@
 
 import json
 import re
+<<<<<<< HEAD
+=======
+import shlex
+import subprocess
+import sys
+>>>>>>> 2e518ec (Access: the commands of the README are run by a test; the example says where a token goes)
 from collections.abc import Iterator
 from contextlib import closing
 from http.client import HTTPConnection
@@ -228,6 +234,25 @@ class TestOneTimeLink:
 
         expect(page.get_by_text("open the link that the terminal shows")).to_be_visible()
         assert page.get_by_label("Password").count() == 0
+
+
+def test_the_commands_of_the_readme_make_a_server_for_others(start: Start, tmp_path: Path, page: Page) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (block,) = (block for block in re.findall(r"```sh\n(.*?)```", readme, re.DOTALL) if "user add alice" in block)
+    users, tokens, serve = (shlex.split(line, comments=True)[1:] for line in block.splitlines())
+    reqscope(tmp_path, *users, typed=PASSWORD + "\n")
+    token = reqscope(tmp_path, *tokens)
+    with start(*serve, configuration=tmp_path) as running:
+        page.goto(running.panel)
+        at_sign_in(page)
+        sign_in(page, "alice")
+        wait_live(page)
+
+        assert httpx.post(f"{running.api}/log", content="not from me").status_code == 401
+        tried = next(line for line in running.output if "curl" in line)
+        command = shlex.split(tried.replace("TOKEN", token))[1:]
+        assert subprocess.run([*command, "-sS", "--fail"], timeout=DEADLINE).returncode == 0
+        expect(page.locator(".rq-row:visible", has_text="/log")).to_have_count(2)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a socket to somebody else")
