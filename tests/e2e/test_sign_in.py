@@ -1,13 +1,10 @@
 """Reqscope's own sign-in on the panel's port, with real users and a real browser."""
 
 import json
+import os
 import re
-<<<<<<< HEAD
-=======
 import shlex
 import subprocess
-import sys
->>>>>>> 2e518ec (Access: the commands of the README are run by a test; the example says where a token goes)
 from collections.abc import Iterator
 from contextlib import closing
 from http.client import HTTPConnection
@@ -236,9 +233,9 @@ class TestOneTimeLink:
         assert page.get_by_label("Password").count() == 0
 
 
-def test_the_commands_of_the_readme_make_a_server_for_others(start: Start, tmp_path: Path, page: Page) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text()
-    (block,) = (block for block in re.findall(r"```sh\n(.*?)```", readme, re.DOTALL) if "user add alice" in block)
+def test_the_commands_of_the_guide_make_a_server_for_others(start: Start, tmp_path: Path, page: Page) -> None:
+    guide = (Path(__file__).parents[2] / "docs/access.md").read_text()
+    (block,) = (block for block in re.findall(r"```sh\n(.*?)```", guide, re.DOTALL) if "user add alice" in block)
     users, tokens, serve = (shlex.split(line, comments=True)[1:] for line in block.splitlines())
     reqscope(tmp_path, *users, typed=PASSWORD + "\n")
     token = reqscope(tmp_path, *tokens)
