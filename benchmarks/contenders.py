@@ -18,6 +18,7 @@ NAMES: Final = (
     "viewers",
     "page",
     "bridge",
+    "slow_clients",
 )
 """The measured paths; `bench_<name>.py` has each."""
 

@@ -6,9 +6,11 @@ from typing import Any, Final, Literal, TypeAlias
 from starlette.types import Scope
 
 from .identity.hostlogin import Auth, HostLogin
+from .identity.peers import can_tell_users
 from .identity.policies import Everybody, Policy, ThisMachine, is_direct
 from .identity.private_file import PrivateFileError
 from .identity.signin import OneTimeLink, SignIn
+from .identity.this_user import ThisUser
 from .identity.tokens import Tokens, bearer
 from .identity.users import Users
 from .settings import Settings
@@ -26,13 +28,15 @@ def standalone_policy(settings: Settings, links: dict[str, str | int] | None = N
     :raises PrivateFileError: the users cannot be read
     """
     users = Users(settings.users_file)
-    if not asks_people(settings, users):
+    if asks_people(settings, users):
+        return SignIn(users, None if len(users) else OneTimeLink(), links)
+    if settings.sign_in == "off" or settings.insecure or not can_tell_users():
         return Everybody(links)
-    return SignIn(users, None if len(users) else OneTimeLink(), links)
+    return ThisUser(users, links)
 
 
 def asks_people(settings: Settings, users: Users) -> bool:
-    """Whether people have to sign in: when users are configured, or others can reach the panel, or by wish."""
+    """Whether everybody has to sign in: when users are configured, or other machines reach the panel, or by wish."""
     if settings.sign_in != "auto":
         return settings.sign_in == "on"
     return len(users) > 0 or not (settings.is_loopback or settings.insecure)

@@ -1,13 +1,9 @@
 """Reqscope inside the user's own application."""
 
 import logging
-import signal
-import threading
-from asyncio import get_running_loop
-from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import asdict
-from types import FrameType
 from typing import Any
 
 from starlette.applications import Starlette
@@ -32,6 +28,7 @@ from .redaction import Redaction
 from .replay import Replay
 from .replay_rules import ReplayRules
 from .settings import Settings
+from .shutdown import on_shutdown
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +56,6 @@ class Monitor:
     :param logout_url: where the panel's "Sign out" goes
     :param app_url: where the panel's "Open app" goes
     :raises ValueError: `path` is not an absolute path below the root, or a URL is not a path of the application's own
-    :raises ValueError: `path` is not an absolute path below the root
-    :raises AddressError: the settings name a collector that there is no way to
     :raises AddressError: the settings name a collector that there is no way to
     :raises OSError: the log file cannot be opened
     :raises PrivateFileError: the file of users cannot be used
@@ -151,7 +146,7 @@ class Monitor:
                 # Once more, now that the application has had its say in how structlog is configured.
                 watch = watching_logs() if self._pipeline.settings.capture_logs else nullcontext()
                 async with self._inside.running(state):
-                    with watch, _on_termination(self._control.close):
+                    with watch, on_shutdown(self._control.close):
                         yield state
 
         app.router.lifespan_context = lifespan
@@ -187,33 +182,3 @@ def _rooted(app: ASGIApp) -> ASGIApp:
 
 def _quiet(settings: Settings) -> Settings:
     return settings if "log" in settings.model_fields_set else settings.model_copy(update={"log": "none"})
-
-
-@contextmanager
-def _on_termination(callback: Callable[[], None]) -> Generator[None]:
-    """Call `callback` in the event loop when the process is asked to end, before whoever else handles that.
-
-    A server waits for open responses before it ends an application's lifespan, and a live page is one: without
-    this, an open panel would keep the host from ever shutting down.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    loop = get_running_loop()
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(callback)
-        previous = before[signal.Signals(number)]
-        if callable(previous):
-            previous(number, frame)
-
-    chained = [number for number, previous in before.items() if callable(previous)]
-    for number in chained:
-        signal.signal(number, handle)
-    try:
-        yield
-    finally:
-        for number in chained:
-            if signal.getsignal(number) is handle:
-                signal.signal(number, before[number])

@@ -114,10 +114,12 @@ def query_router(pipeline: Pipeline, more: Statistics) -> APIRouter:
         )
         raise HTTPException(404, f"there is no /api/{rest}; there are {known}")
 
+    @router.head("/livez", include_in_schema=False)
     @router.get("/livez", summary="The event loop turns")
     async def livez() -> Response:
         return JSON({"status": "ok"})
 
+    @router.head("/readyz", include_in_schema=False)
     @router.get("/readyz", summary="Events are taken, and every sink can write")
     async def readyz() -> Response:
         failing = [sink.name for sink in (runner.statistics() for runner in pipeline.sinks) if sink.failing]

@@ -93,7 +93,8 @@ class Settings(BaseSettings):
     )
     sign_in: Literal["auto", "on", "off"] = Field(
         default="auto",
-        description="Whether people sign in to the panel: auto where others can reach it or users are configured.",
+        description="Whether people sign in to the panel. auto: everybody where other machines can reach it or users "
+        "are configured, else only other users of this machine.",
     )
     users_file: Path = Field(
         default_factory=partial(_configuration, "users.json"), description="The file of `reqscope user`."

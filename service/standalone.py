@@ -14,7 +14,7 @@ from .bridge.bridge import connect
 from .bridge.receiver import Receiver
 from .collector import data_plane
 from .hosts import hosts_for
-from .identity import SignIn
+from .identity import Policy, SignIn
 from .ingest import ROUTES as INGEST_ROUTES
 from .launcher import Background, Launcher
 from .limits import open_limits, strict_limits
@@ -27,9 +27,12 @@ from .replay_rules import ReplayRules
 from .settings import Settings
 
 
-def example(api: str, *, ingest: bool) -> str:
+def example(settings: Settings, api: str, *, ingest: bool) -> str:
     """Return a command that sends the API at that address a request."""
-    return f"curl -X POST --data hello {api}/log" if ingest else f"curl {api}/"
+    if not ingest:
+        return f"curl {api}/"
+    token = "" if settings.is_loopback or settings.insecure else " -H 'Authorization: Bearer TOKEN'"
+    return f"curl -X POST --data hello{token} {api}/log"
 
 
 def standalone(
@@ -44,7 +47,7 @@ def standalone(
     background: Callable[[str], Background] | None = None,
     stubs: StubStore | None = None,
     recorder: Recorder | None = None,
-    announce_link: Callable[[str], None] = lambda address: None,
+    announce_link: Callable[[str, bool], None] = lambda address, used: None,
 ) -> Launcher:
     """Return what serves `app` on one socket and the panel on the other.
 
@@ -54,7 +57,7 @@ def standalone(
     :param background: given the API's address, returns what to run beside the servers
     :param stubs: what answers instead of `app`, but for the paths of Reqscope's own
     :param recorder: where requests go that no stub answers
-    :param announce_link: called with each new address that lets one browser in, when the one before has been used
+    :param announce_link: called with an address that lets one browser in, and whether the one before has been used
     :raises OSError: the log file cannot be opened
     :raises AddressError: there is no such collector
     :raises PrivateFileError: the file of users or tokens cannot be used
@@ -92,11 +95,9 @@ def standalone(
         replay,
         receiver=receiver,
         stubs=stubs,
-        example=example(url(api), ingest=ingest),
+        example=example(settings, url(api), ingest=ingest),
     )
-    link = policy.link if isinstance(policy, SignIn) else None
-    if link is not None:
-        link.announce = lambda path: announce_link(url(panel) + path)
+    entrance = _entrance(policy, url(panel), announce_link)
     return Launcher(
         data,
         api,
@@ -107,7 +108,7 @@ def standalone(
         lifespan="on" if ingest else "auto",
         trusted_proxies=settings.trusted_proxies,
         background=beside,
-        announce=lambda: announce(url(api), url(panel) + (link.path if link else "")),
+        announce=lambda: announce(url(api), entrance),
         reopen_logs=pipeline.reopen_logs,
     )
 
@@ -119,14 +120,14 @@ def workers_panel(
     *,
     expected: int,
     announce: Callable[[str], None],
-    announce_link: Callable[[str], None] = lambda address: None,
+    announce_link: Callable[[str, bool], None] = lambda address, used: None,
 ) -> Launcher:
     """Return what serves the panel of workers that report to the collector of the settings.
 
     :param api: what the workers serve the application on
     :param expected: how many workers there are
     :param announce: called with the panel's address once it answers
-    :param announce_link: called with each new address that lets one browser in, when the one before has been used
+    :param announce_link: called with an address that lets one browser in, and whether the one before has been used
     :raises OSError: the log file cannot be opened
     :raises PrivateFileError: the file of users or tokens cannot be used
     :raises LogSettingsError: the log cannot be as the settings want it
@@ -141,11 +142,9 @@ def workers_panel(
         hosts_for(settings),
         policy,
         receiver=receiver,
-        example=example(url(api), ingest=False),
+        example=example(settings, url(api), ingest=False),
     )
-    link = policy.link if isinstance(policy, SignIn) else None
-    if link is not None:
-        link.announce = lambda path: announce_link(url(panel) + path)
+    entrance = _entrance(policy, url(panel), announce_link)
     return Launcher(
         None,
         api,
@@ -154,9 +153,18 @@ def workers_panel(
         control_limits=limits,
         trusted_proxies=settings.trusted_proxies,
         background=[receiver.run],
-        announce=lambda: announce(url(panel) + (link.path if link else "")),
+        announce=lambda: announce(entrance),
         reopen_logs=pipeline.reopen_logs,
     )
+
+
+def _entrance(policy: Policy, address: str, announce_link: Callable[[str, bool], None]) -> str:
+    """Return where to begin, and have links announced where they are for more than the path."""
+    if not isinstance(policy, SignIn):
+        return address
+    if policy.link is not None:
+        policy.link.announce = lambda path, used: announce_link(address + path, used)
+    return address + policy.entrance
 
 
 def _replay(pipeline: Pipeline, address: str, ignored: tuple[str, ...]) -> Replay:

@@ -54,7 +54,7 @@ def launch(
                 panel,
                 ingest=ingest,
                 replays=replays,
-                announce=announcer(ingest, None if stubs is None else len(stubs.index.stubs)),
+                announce=announcer(settings, ingest, None if stubs is None else len(stubs.index.stubs)),
                 background=background,
                 announce_link=announce_link,
                 stubs=stubs,
@@ -78,7 +78,7 @@ def listen_on_both(settings: Settings) -> tuple[socket.socket, socket.socket]:
         fail(error)
 
 
-def announcer(ingest: bool, stubs: int | None = None) -> Callable[[str, str], None]:
+def announcer(settings: Settings, ingest: bool, stubs: int | None = None) -> Callable[[str, str], None]:
     """Return what prints the addresses of the API and of the panel once they answer.
 
     :param ingest: the API takes records: the example sends one
@@ -90,7 +90,7 @@ def announcer(ingest: bool, stubs: int | None = None) -> Callable[[str, str], No
 
         if stubs is not None:
             err.print(f"  [bold]{'Stubs':<8}[/]{stubs}, listed on the panel's page Mock", soft_wrap=True)
-        for name, value in (("Panel", panel), ("API", api), ("Try", example(api, ingest=ingest))):
+        for name, value in (("Panel", panel), ("API", api), ("Try", example(settings, api, ingest=ingest))):
             err.print(f"  [bold]{name:<8}[/]{escape(value)}", soft_wrap=True)
         if "/sign-in?link=" in panel:
             err.print("  The panel's link lets in one browser, once.", style="dim")
@@ -99,7 +99,8 @@ def announcer(ingest: bool, stubs: int | None = None) -> Callable[[str, str], No
     return announce
 
 
-def announce_link(address: str) -> None:
-    """Print a new address that lets one browser in."""
-    err.print("  Somebody has signed in with the link. The next one:", style="dim")
+def announce_link(address: str, used: bool) -> None:
+    """Print an address that lets one browser in, and why: the one before is used, or a stranger asks."""
+    stranger = "Another user of this machine, or a proxy, wants to see the panel. To let one browser in:"
+    err.print("  Somebody has signed in with the link. The next one:" if used else f"  {stranger}", style="dim")
     err.print(f"  [bold]{'Panel':<8}[/]{escape(address)}", soft_wrap=True)

@@ -61,7 +61,8 @@ FLAGS: Final[dict[str, Any]] = {
         str | None,
         typer.Option(
             metavar="auto|on|off",
-            help="Whether people sign in to the panel. On its own where others can reach it, or users are configured.",
+            help="Whether people sign in to the panel. auto: everybody where other machines can reach it or users are "
+            "configured, else only other users of this machine.",
         ),
     ],
     "insecure": Annotated[

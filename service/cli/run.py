@@ -64,7 +64,7 @@ def _run_workers(settings: Settings, target: str, *, factory: bool, app_dir: Pat
             app_dir=str(app_dir),
         )
         jobs = [collector, *(replace(collector, name=str(number)) for number in range(1, workers + 1))]
-        announce = announcer(ingest=False)
+        announce = announcer(settings, ingest=False)
         status = Supervisor(jobs, lambda address: announce(url(api), address), notice).run()
     sys.exit(status)
 

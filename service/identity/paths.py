@@ -32,9 +32,10 @@ def is_local_path(text: str) -> bool:
 
 
 def here(scope: Scope) -> str:
-    """Return the path and query of a request as a browser wrote them, to come back to."""
+    """Return the path and query of a request as a browser wrote them, to come back to: always a local path."""
     query = scope.get("query_string", b"").decode("latin-1")
-    path = quote(scope["path"], safe="/:@!$&'()*+,;=~")
+    # Behind two slashes, a browser would look for the name of another host.
+    path = "/" + quote(scope["path"].lstrip("/"), safe="/:@!$&'()*+,;=~")
     return f"{path}?{query}" if query else path
 
 

@@ -48,6 +48,7 @@ def access_router() -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
     @router.get("/access.css")
+    @router.head("/access.css")
     async def style() -> Response:
         return Response(asset("access.css"), media_type="text/css", headers={"cache-control": "max-age=3600"})
 

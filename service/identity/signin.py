@@ -47,12 +47,12 @@ class LockedError(Exception):
 class OneTimeLink:
     """Lets in one browser as an admin, and then the next with another link.
 
-    :ivar announce: called with each new path to open once the one before has been used
+    :ivar announce: called with a path to open, and whether that is because the one before has been used
     """
 
     def __init__(self) -> None:
         self._token = secrets.token_urlsafe(32)
-        self.announce: Callable[[str], None] = lambda path: None
+        self.announce: Callable[[str, bool], None] = lambda path, used: None
 
     @property
     def path(self) -> str:
@@ -63,7 +63,7 @@ class OneTimeLink:
         if not hmac.compare_digest(token.encode("utf-8", "replace"), self._token.encode()):
             return False
         self._token = secrets.token_urlsafe(32)
-        self.announce(self.path)
+        self.announce(self.path, True)
         return True
 
 
@@ -91,6 +91,14 @@ class SignIn:
     @property
     def public(self) -> frozenset[tuple[str, str]]:
         return frozenset({("GET", "/sign-in"), ("POST", "/sign-in"), ("POST", "/sign-out")})
+
+    @property
+    def entrance(self) -> str:
+        """Where whoever starts the server is to begin, below its address."""
+        return "" if self.link is None else self.link.path
+
+    def show_link(self) -> None:
+        """See to it that the terminal shows the link. Here it has from the start."""
 
     def router(self) -> APIRouter | None:
         from .signin_pages import sign_in_router

@@ -32,7 +32,7 @@ def sign_in_router(sign_in: SignIn) -> APIRouter:
         next: Annotated[str | None, Query()] = None,  # noqa: A002 - the parameter's public name
         link: str = "",
     ) -> Response:
-        if not link and sign_in.session_of(request.scope) is not None:
+        if not link and await sign_in.visit(request) is not None:
             return redirect(_back(request, next))
         return _page(sign_in, request, next, link=link)
 
@@ -94,6 +94,7 @@ def _page(
         kind = "sign_in.html"
     else:
         kind = "sign_in_terminal.html"
+        sign_in.show_link()
     body = page(
         kind,
         root=request.scope["root_path"],

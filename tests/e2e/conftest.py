@@ -23,6 +23,8 @@ from tests import nursery
 from tests.nursery import Process
 
 DEADLINE = 30.0
+STARTUP = 120.0
+"""Seconds for a process to start. It imports Gradio, which takes long on a machine that does other things."""
 
 
 def wait_until(holds: Callable[[], bool], what: str, deadline: float = DEADLINE) -> None:
@@ -141,7 +143,7 @@ def find_line(process: Process, lines: list[str], pattern: str) -> str:
         found.extend(match[1] for match in map(re.compile(pattern).search, list(lines)) if match)
         return bool(found)
 
-    wait_until(look, f"{pattern} in the output")
+    wait_until(look, f"{pattern} in the output", STARTUP)
     return found[0]
 
 

@@ -1,8 +1,13 @@
 """Reqscope's own sign-in on the panel's port, with real users and a real browser."""
 
 import json
+import os
 import re
+import shlex
+import subprocess
 from collections.abc import Iterator
+from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -109,6 +114,21 @@ def test_signing_out_ends_every_page_of_the_session_and_leads_to_the_sign_in(ser
     expect(other).to_have_url(f"{server.panel}/?view=routes")
 
 
+def test_a_name_is_only_ever_text(server: Server, configuration: Path, page: Page) -> None:
+    name = "<img src=x onerror=window.hacked=1>${alert(1)}"
+    add_user(configuration, name)
+    page.goto(server.panel)
+    sign_in(page, name, "not the password")
+    expect(page.get_by_label("Name")).to_have_value(name)
+    sign_in(page, name)
+    wait_live(page)
+
+    expect(page.locator("[data-id=account]")).to_have_text(name)
+    page.locator("[data-id=account]").click()
+    expect(page.locator("[data-id=account-box]")).to_contain_text(f"{name}, viewer")
+    assert page.evaluate("window.hacked") is None
+
+
 def test_a_user_who_is_removed_loses_the_page_that_is_open(server: Server, configuration: Path, page: Page) -> None:
     add_user(configuration, "mallory")
     page.goto(server.panel)
@@ -211,6 +231,48 @@ class TestOneTimeLink:
 
         expect(page.get_by_text("open the link that the terminal shows")).to_be_visible()
         assert page.get_by_label("Password").count() == 0
+
+
+def test_the_commands_of_the_guide_make_a_server_for_others(start: Start, tmp_path: Path, page: Page) -> None:
+    guide = (Path(__file__).parents[2] / "docs/access.md").read_text()
+    (block,) = (block for block in re.findall(r"```sh\n(.*?)```", guide, re.DOTALL) if "user add alice" in block)
+    users, tokens, serve = (shlex.split(line, comments=True)[1:] for line in block.splitlines())
+    reqscope(tmp_path, *users, typed=PASSWORD + "\n")
+    token = reqscope(tmp_path, *tokens)
+    with start(*serve, configuration=tmp_path) as running:
+        page.goto(running.panel)
+        at_sign_in(page)
+        sign_in(page, "alice")
+        wait_live(page)
+
+        assert httpx.post(f"{running.api}/log", content="not from me").status_code == 401
+        tried = next(line for line in running.output if "curl" in line)
+        command = shlex.split(tried.replace("TOKEN", token))[1:]
+        assert subprocess.run([*command, "-sS", "--fail"], timeout=DEADLINE).returncode == 0
+        expect(page.locator(".rq-row:visible", has_text="/log")).to_have_count(2)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give a socket to somebody else")
+def test_another_user_of_this_machine_is_asked_where_the_one_who_started_it_is_not(start: Start, page: Page) -> None:
+    with start("serve") as running:
+        page.goto(running.panel)
+        wait_live(page)
+        assert not [line for line in running.output if "/sign-in?link=" in line]
+
+        assert as_another_user(running.panel, "/api/events") == 401
+        assert as_another_user(running.panel, "/", accept="text/html") == 303
+        assert as_another_user(running.panel, "/sign-in", accept="text/html") == 200
+        find_line(running.process, running.output, r"Panel\s+(http://\S+/sign-in\?link=\S+)")
+        assert any("Another user of this machine" in line for line in running.output)
+
+
+def as_another_user(panel: str, path: str, **headers: str) -> int:
+    connection = HTTPConnection(urlsplit(panel).netloc, timeout=DEADLINE)
+    connection.connect()
+    os.fchown(connection.sock.fileno(), 54_321, -1)
+    connection.request("GET", path, headers=headers)
+    with closing(connection):
+        return connection.getresponse().status
 
 
 def test_the_secrets_are_in_no_output_and_in_no_file_that_others_can_read(server: Server, configuration: Path) -> None:

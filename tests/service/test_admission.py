@@ -9,6 +9,7 @@ from reqscope.service import Settings, create_app
 from reqscope.service.admission import IngestGuard, missing_credentials, mounted_policy, standalone_policy
 from reqscope.service.identity import Everybody, SignIn, Tokens, Users
 from reqscope.service.identity.policies import ThisMachine
+from reqscope.service.identity.this_user import ThisUser
 from reqscope.service.ingest import DataPlane
 
 from .conftest import Site, client, published, serving
@@ -57,10 +58,29 @@ def test_people_sign_in_where_users_are_configured_or_others_can_reach_the_panel
 
     policy = standalone_policy(folder.settings(host=host, sign_in=sign_in, insecure=insecure))
 
-    assert isinstance(policy, SignIn) is asked
-    assert isinstance(policy, Everybody) is not asked
-    if isinstance(policy, SignIn):
+    assert (type(policy) is SignIn) is asked
+    if type(policy) is SignIn:
         assert (policy.link is None) is users, "there is a link where there is nobody who could sign in"
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [
+        ({}, True),
+        ({"sign_in": "off"}, False),
+        ({"insecure": True}, False),
+        ({"host": "0.0.0.0", "insecure": True}, False),
+    ],
+)
+def test_other_users_of_this_machine_sign_in_where_they_can_be_told_and_nobody_said_otherwise(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], asked: bool, known: bool
+) -> None:
+    monkeypatch.setattr("reqscope.service.admission.can_tell_users", lambda: known)
+
+    policy = standalone_policy(folder.settings(**options))
+
+    assert type(policy) is (ThisUser if asked and known else Everybody)
 
 
 def test_a_mounted_panel_without_a_policy_is_for_this_machine(folder: Folder) -> None:

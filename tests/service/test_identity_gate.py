@@ -97,7 +97,7 @@ async def test_every_route_is_closed_to_whoever_is_not_known(place: tuple[Contro
     public = {f"{method} {path} 200" for method, path in PUBLIC}
     sign_in = {"GET /sign-in 200", "POST /sign-in 415", "POST /sign-out 303"}
     assert set(opened) <= public | sign_in
-    assert {"GET /livez 200", "GET /readyz 200"} <= set(opened)
+    assert {f"{method} /{name} 200" for method in ("GET", "HEAD") for name in ("livez", "readyz")} <= set(opened)
 
 
 async def test_every_name_of_gradios_api_is_closed_too(place: tuple[ControlPlane, str]) -> None:

@@ -84,6 +84,11 @@ def test_the_way_back_is_what_the_browser_asked_for() -> None:
         assert parse_qs(urlsplit(with_next(url, back)).query)["next"] == [back]
 
 
+@pytest.mark.parametrize("path", ["//evil.test/x", "///evil.test", "//", "/\\evil.test", "\\\\evil.test", ""])
+def test_the_way_back_is_never_that_to_another_host(path: str) -> None:
+    assert is_local_path(here(scope_of(path=path)))
+
+
 @pytest.mark.parametrize(
     ("method", "headers", "page"),
     [

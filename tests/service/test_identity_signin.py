@@ -90,6 +90,13 @@ async def test_a_stranger_is_sent_to_the_sign_in_with_the_way_back(http: httpx.A
     assert (page.status_code, 'value="/?view=routes&amp;filter=a%26b"' in page.text) == (200, True)
 
 
+async def test_a_link_on_another_site_leads_to_no_third_one(http: httpx.AsyncClient) -> None:
+    headers = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+    page = await http.get(f"{http.base_url}//evil.test/x", headers=headers)
+
+    assert (page.status_code, "url=/evil.test/x" in page.text, "//evil.test" in page.text) == (200, True, False)
+
+
 async def test_who_signs_in_is_let_in_and_sent_on(http: httpx.AsyncClient) -> None:
     answer = await signed_in(http, next="/?view=routes")
 
@@ -378,8 +385,8 @@ class TestStreams:
 
 class TestOneTimeLink:
     def test_it_works_once_and_then_there_is_another(self) -> None:
-        link, told = OneTimeLink(), list[str]()
-        link.announce = told.append
+        link, told = OneTimeLink(), list[tuple[str, bool]]()
+        link.announce = lambda path, used: told.append((path, used))
         first = link.path
 
         assert not link.use("")
@@ -388,5 +395,5 @@ class TestOneTimeLink:
         assert told == []
         assert link.use(first.partition("=")[2])
         assert not link.use(first.partition("=")[2])
-        assert told == [link.path]
+        assert told == [(link.path, True)]
         assert link.path != first

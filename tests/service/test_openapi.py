@@ -99,6 +99,7 @@ def test_whatever_is_asked_is_answered_as_documented(documents: dict[str, Any], 
         @settings(max_examples=1_000 if PROVE else 25, suppress_health_check=list(HealthCheck), deadline=None)
         @given(case=operation.as_strategy())
         def ask(case: Any) -> None:
-            case.call_and_validate(excluded_checks=[positive_data_acceptance])  # a filter is more than a string
+            # A filter is more than a string.
+            case.call_and_validate(excluded_checks=[positive_data_acceptance], timeout=60)
 
         ask()
