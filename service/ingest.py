@@ -1,7 +1,6 @@
 """The data plane: `POST /log`, `POST /events` and OTLP, as plain ASGI in front of an ordinary application."""
 
 import time
-import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
@@ -17,6 +16,7 @@ from reqscope.bus.encoding import encode
 from reqscope.bus.event import OVERHEAD
 
 from .batches import Batch, BatchError, read_batch
+from .encodings import Undecodable, decode, known_encodings
 from .exchange import DISCONNECTED
 from .faults import Faults
 from .heads import pack
@@ -296,26 +296,14 @@ async def _read(content: bytes, content_type: str, client: str) -> Batch:
 
 
 async def _decoded(headers: dict[bytes, bytes], body: bytes) -> bytes:
-    encoding = headers.get(b"content-encoding", b"identity").strip().lower()
-    if encoding == b"identity":
+    encoding = headers.get(b"content-encoding", b"identity").strip().lower().decode("latin-1")
+    if encoding == "identity":
         return body
-    if encoding != b"gzip":
-        known = ((b"accept-encoding", b"gzip"),)
-        raise Refusal(415, "send the batch as it is, or with Content-Encoding: gzip", known)
-    return await to_thread.run_sync(_gunzip, body)
-
-
-def _gunzip(body: bytes) -> bytes:
-    inflater = zlib.decompressobj(wbits=31)
     try:
-        data = inflater.decompress(body, MAX_BATCH + 1)
-    except zlib.error:
-        raise Refusal(400, "the body is not gzip, although Content-Encoding says so") from None
-    if len(data) > MAX_BATCH:
-        raise Refusal(413, f"the batch is larger than {MAX_BATCH} bytes when unpacked")
-    if not inflater.eof or inflater.unused_data:
-        raise Refusal(400, "the gzip data is cut short, or something follows it")
-    return data
+        return await to_thread.run_sync(decode, body, encoding, MAX_BATCH)
+    except Undecodable as error:
+        known = ((b"accept-encoding", ", ".join(known_encodings()).encode()),) if error.status == 415 else ()
+        raise Refusal(error.status, str(error), known) from None
 
 
 def _echo(body: bytes) -> str:
