@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Callable
+from importlib import import_module
 from typing import Final
 
 
@@ -42,7 +43,7 @@ def decode(body: bytes, encoding: str, limit: int) -> bytes:
 def known_encodings() -> tuple[str, ...]:
     """Return what can be unpacked here: zstd only with the extra of that name."""
     try:
-        import zstandard  # noqa: F401
+        import_module("zstandard")
     except ImportError:
         return ("gzip", "deflate")
     return ("gzip", "deflate", "zstd")

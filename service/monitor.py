@@ -4,7 +4,7 @@ import logging
 import signal
 import threading
 from asyncio import get_running_loop
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import asdict
 from types import FrameType
@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from reqscope.bus import EventBus
+from reqscope.bus import EventBus, SinkRunner
 
 from .admin import ControlPlane
 from .admission import MonitorAuth, mounted_policy
@@ -111,6 +111,11 @@ class Monitor:
     def faults(self) -> Faults:
         """Where failures of the monitor's own are counted, for producers of your own."""
         return self._pipeline.faults
+
+    @property
+    def sinks(self) -> Sequence[SinkRunner]:
+        """What writes the log, while it runs."""
+        return self._pipeline.sinks
 
     @property
     def exported(self) -> OtlpCounts:
