@@ -77,6 +77,19 @@ class JsonLogSink:
         if isinstance(self._lines, LogFile):
             self._lines.reopen()
 
+    @property
+    def keeps(self) -> bool:
+        """Whether lines go to a file that can be synced."""
+        return isinstance(self._lines, LogFile) and self._lines.regular
+
+    def sync(self) -> None:
+        """Return when what was written is safe from a loss of power.
+
+        :raises OSError: it may not be
+        """
+        if isinstance(self._lines, LogFile):
+            self._lines.sync()
+
     def close(self) -> None:
         self._lines.close()
 

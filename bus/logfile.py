@@ -109,6 +109,19 @@ class LogFile:
             self._tidied = now
             self._tidy.ask()
 
+    @property
+    def regular(self) -> bool:
+        """Whether it is a file on a disk, and no pipe or device."""
+        return self._regular
+
+    def sync(self) -> None:
+        """Return when the batch that was written last is safe from a loss of power.
+
+        :raises OSError: it may not be
+        """
+        if self._file is not None and self._fsync != "always":
+            os.fdatasync(self._file)
+
     def reopen(self) -> None:
         """Go on in the file that is at `path` now, which is created if there is none.
 

@@ -1,7 +1,8 @@
 """Rotated log files: how they are called, which are kept, and how they are packed.
 
 `requests.jsonl` becomes `requests.2026-11-21T10-55-28.000Z.jsonl`, named by the moment of its rotation in UTC, and with
-compression `requests.2026-11-21T10-55-28.000Z.jsonl.zst`. So names sort by time, and `rotated_files` finds them.
+compression `requests.2026-11-21T10-55-28.000Z.jsonl.zst`. So names sort by time, and `rotated_files` finds them. Beside
+them the history keeps the same as `requests.2026-11-21T10-55-28.000Z.parquet`.
 """
 
 import fcntl
@@ -18,12 +19,14 @@ _MOMENT: Final = r"(\d{4}-\d\d-\d\dT\d\d-\d\d-\d\d\.\d{3}Z)"
 _FORM: Final = "%Y-%m-%dT%H-%M-%S.%fZ"
 _PACKED: Final = ".zst"
 _PARTIAL: Final = ".zst.part"
+_PARQUET: Final = ".parquet"
 _LEVEL: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """Which rotated files are kept. The oldest go first, and the file that is being written to is never touched."""
+    """Which rotated files are kept, with the Parquet file that the history made of each. The oldest go first, and the
+    file that is being written to is never touched."""
 
     files: int | None = None
     """As many."""
@@ -59,21 +62,23 @@ def rotated_name(path: Path, now: float) -> Path:
 
 
 def prune(path: Path, retention: Retention, now: float) -> list[Path]:
-    """Delete what is not to be kept of what `path` was rotated to, and return it.
+    """Delete what is not to be kept of what `path` was rotated to, in whichever forms it is there, and return it.
 
     :raises OSError: a file cannot be deleted
     """
-    files, deleted = _all_rotated(path), list[Path]()
+    rotations, deleted = _rotations(path), list[Path]()
 
     def delete_oldest() -> None:
-        files[0].unlink(missing_ok=True)
-        deleted.append(files.pop(0))
+        _, files = rotations.pop(0)
+        for file in files:
+            file.unlink(missing_ok=True)
+            deleted.append(file)
 
-    while retention.files is not None and len(files) > retention.files:
+    while retention.files is not None and len(rotations) > retention.files:
         delete_oldest()
-    while retention.age is not None and files and now - _age_begin(path, files[0]) > retention.age:
+    while retention.age is not None and rotations and now - rotations[0][0] > retention.age:
         delete_oldest()
-    while retention.min_free is not None and files and _free(path.parent) < retention.min_free:
+    while retention.min_free is not None and rotations and _free(path.parent) < retention.min_free:
         delete_oldest()
     return deleted
 
@@ -152,15 +157,26 @@ def _unlink_if_alone(partial: Path) -> None:
             os.close(descriptor)
 
 
+def _rotations(path: Path) -> list[tuple[float, list[Path]]]:
+    """Return the moments that `path` was rotated at, in seconds since the epoch, and the files of each."""
+    rotations: dict[str, list[Path]] = {}
+    for each in path.parent.iterdir():
+        moment = _rotated_at(path, each.name) or _moment(path, each.name, re.escape(_PARQUET))
+        if moment is not None:
+            rotations.setdefault(moment, []).append(each)
+    return [(_seconds(moment), rotations[moment]) for moment in sorted(rotations)]
+
+
 def _rotated_at(path: Path, name: str) -> str | None:
-    form = f"{re.escape(path.stem)}\\.{_MOMENT}{re.escape(path.suffix)}(?:{re.escape(_PACKED)})?"
-    match = re.fullmatch(form, name)
+    return _moment(path, name, f"{re.escape(path.suffix)}(?:{re.escape(_PACKED)})?")
+
+
+def _moment(path: Path, name: str, ending: str) -> str | None:
+    match = re.fullmatch(f"{re.escape(path.stem)}\\.{_MOMENT}{ending}", name)
     return match[1] if match else None
 
 
-def _age_begin(path: Path, file: Path) -> float:
-    moment = _rotated_at(path, file.name)
-    assert moment is not None
+def _seconds(moment: str) -> float:
     return datetime.strptime(moment, _FORM).replace(tzinfo=UTC).timestamp()
 
 

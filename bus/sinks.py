@@ -1,10 +1,12 @@
 """Where events go to be kept: a sink, and the runner that feeds it."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from typing import Final, Literal, Protocol, TypeAlias, runtime_checkable
 
 import anyio
 
+from .awaited import Awaited, Waiting
 from .event import Event
 from .eventbus import EventBus
 from .lines import PartlyWritten
@@ -15,6 +17,7 @@ from .worker import Worker
 WhenFull: TypeAlias = Literal["drop", "block"]
 
 _LINGER = 0.05
+_ALL: Final = 1 << 63
 
 
 class Sink(Protocol):
@@ -39,6 +42,23 @@ class Reopens(Protocol):
     """A sink that can begin anew with whatever is at its destination now."""
 
     def reopen(self) -> None: ...
+
+
+@runtime_checkable
+class Keeps(Protocol):
+    """A sink that can say when what it wrote survives a loss of power."""
+
+    @property
+    def keeps(self) -> bool:
+        """Whether it can do so at its present destination."""
+        ...
+
+    def sync(self) -> None:
+        """Return when all that was written is kept.
+
+        :raises OSError: it may not be
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +97,8 @@ class SinkRunner:
         self._capacity = max(hold, batch)
         self._when_full = when_full
         self._hold: list[Event] = []
-        self._writing = 0
+        self._writing: list[Event] = []
+        self._waiting = Waiting()
         self._written = 0
         self._lost = 0
         self._failing = False
@@ -102,8 +123,10 @@ class SinkRunner:
             if unwritten := self._held:
                 self._warnings.say(f"could not write {unwritten} events before the end")
                 self._lost += unwritten
-                self._writing = 0
+                self._writing = []
                 self._hold.clear()
+            for awaited in self._waiting:
+                awaited.give_up(_ALL, set())
             closing = self._worker.post(self._close)
             self._worker.stop()
         await closing.outcome()
@@ -113,8 +136,20 @@ class SinkRunner:
         self._worker.post(self._reopen)
 
     @property
+    def keeps(self) -> bool:
+        """Whether one can wait here until an event is kept."""
+        return isinstance(self._sink, Keeps) and self._sink.keeps
+
+    def awaiting(self) -> AbstractContextManager[Awaited]:
+        """Return a context in which to wait for events until they are kept: written, and safe from a loss of power.
+
+        Of a batch of which something could not be written, none counts as kept.
+        """
+        return self._waiting.one()
+
+    @property
     def _held(self) -> int:
-        return self._writing + len(self._hold)
+        return len(self._writing) + len(self._hold)
 
     async def _read_all(self, subscription: Subscription) -> None:
         while True:
@@ -130,6 +165,10 @@ class SinkRunner:
             if dropped := len(batch.events) - len(taken):
                 self._lost += dropped
                 self._warnings.warn("does not keep up, so events are dropped")
+            if self._waiting and (dropped or batch.missed):
+                held = {event.seq for event in (*self._writing, *self._hold)}
+                for awaited in self._waiting:
+                    awaited.give_up(batch.next, held)
 
     async def _write_all(self) -> None:
         while self._hold or not self._ended:
@@ -145,7 +184,7 @@ class SinkRunner:
     async def _write_batch(self) -> None:
         batch = self._hold[: self._batch]
         del self._hold[: self._batch]
-        self._writing = len(batch)
+        self._writing = batch
         written, problem = 0, None
         try:
             written = await self._worker.call(self._write, batch)
@@ -156,8 +195,13 @@ class SinkRunner:
         self._failing = problem is not None
         self._written += written
         self._lost += len(batch) - written
-        self._writing = 0
+        self._writing = []
         self._notify()
+        if self._waiting:
+            kept = problem is None and await self._worker.call(self._sync)
+            seqs = {event.seq for event in batch}
+            for awaited in self._waiting:
+                awaited.settle(seqs, kept=kept)
         if problem is not None:
             self._warnings.warn(problem)
 
@@ -165,6 +209,16 @@ class SinkRunner:
         for event in batch:  # in the sink's thread, not in the application's
             event.open()
         return self._sink.write(batch)
+
+    def _sync(self) -> bool:
+        try:
+            if not isinstance(self._sink, Keeps):
+                return False
+            self._sink.sync()
+        except Exception as error:
+            self._warnings.warn(f"cannot be synced: {_in_words(error)}")
+            return False
+        return True
 
     def _close(self) -> None:
         try:

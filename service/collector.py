@@ -57,7 +57,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     def guarded(stack: ASGIApp) -> ASGIApp:
         # Outside the capture: within it, a record would be an event twice.
         plane = DataPlane(
-            stack, monitor.bus, monitor.redaction, monitor.faults, monitor.exported, guard, hosts=hosts, origins=origins
+            stack,
+            monitor.bus,
+            monitor.redaction,
+            monitor.faults,
+            monitor.exported,
+            guard,
+            hosts=hosts,
+            origins=origins,
+            sinks=monitor.sinks,
         )
         return answering_pages_of(origins, plane)
 
@@ -120,5 +128,6 @@ def data_plane(pipeline: Pipeline, app: ASGIApp) -> tuple[ASGIApp, CaptureMiddle
         guard,
         hosts=hosts,
         origins=origins,
+        sinks=pipeline.sinks,
     )
     return answering_pages_of(origins, plane), capture

@@ -1,9 +1,8 @@
 """The data plane: `POST /log`, `POST /events` and OTLP, as plain ASGI in front of an ordinary application."""
 
 import time
-import zlib
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import anyio
@@ -12,11 +11,13 @@ from anyio import to_thread
 from anyio.lowlevel import checkpoint
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from reqscope.bus import Event, EventBus
+from reqscope.bus import Event, EventBus, SinkRunner
 from reqscope.bus.encoding import encode
 from reqscope.bus.event import OVERHEAD
 
+from .acks import AckError, acknowledging
 from .batches import Batch, BatchError, read_batch
+from .encodings import Undecodable, decode, known_encodings
 from .exchange import DISCONNECTED
 from .faults import Faults
 from .heads import pack
@@ -63,6 +64,7 @@ class DataPlane:
     :param guard: whether a request may send records
     :param hosts: the names that records may be sent to; without, any
     :param origins: whose pages may have a browser send records; without, its own
+    :param sinks: what a client that asks for `ack=disk` waits for
     """
 
     def __init__(
@@ -76,6 +78,7 @@ class DataPlane:
         *,
         hosts: Hosts | None = None,
         origins: Origins | None = None,
+        sinks: Sequence[SinkRunner] = (),
     ) -> None:
         self._app = app
         self._guard = guard
@@ -87,6 +90,7 @@ class DataPlane:
         self._routes = dict(zip(ROUTES, answers, strict=True))
         self._hosts = hosts or Hosts()
         self._origins = origins or Origins()
+        self._sinks = sinks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = self._routes.get(below_root(scope)) if scope["type"] == "http" else None
@@ -119,7 +123,9 @@ class DataPlane:
 
     async def _log(self, post: "_Post", body: "_Body", send: Send) -> None:
         content = await body.read(MAX_BODY)
-        event = post.publish(200, content)
+        async with self._acknowledging(post) as published:
+            event = post.publish(200, content)
+            published([event])
         answer = encode(Logged("logged", f"API received: {_echo(content)}", event.seq, self._bus.event_id(event)))
         event.response_size = len(answer)
         await respond(send, 200, answer)
@@ -133,7 +139,8 @@ class DataPlane:
         for event in batch.events:
             event.sealed = self._record
         await self._mask_routes(batch.events)
-        await self._publish(batch.events)
+        async with self._acknowledging(post) as published:
+            await self._publish(batch.events, published)
         counts = {"accepted": len(batch.events), "rejected": batch.rejected, "errors": batch.errors}
         if batch.rejected and not batch.events:
             answer = problem(400, "none of the records could be read", **counts)
@@ -166,11 +173,25 @@ class DataPlane:
             self._bus.failures.note(event)
         await respond(send, 200, received.answer, received.content_type.encode())
 
-    async def _publish(self, events: Sequence[Event]) -> None:
+    async def _publish(
+        self, events: Sequence[Event], published: Callable[[Sequence[Event]], None] = lambda events: None
+    ) -> None:
         for start in range(0, len(events), _PUBLISH_AT_ONCE):
             if start:
                 await checkpoint()
-            self._bus.publish_all(events[start : start + _PUBLISH_AT_ONCE])
+            some = events[start : start + _PUBLISH_AT_ONCE]
+            self._bus.publish_all(some)
+            published(some)
+
+    @asynccontextmanager
+    async def _acknowledging(self, post: "_Post") -> AsyncGenerator[Callable[[Sequence[Event]], None]]:
+        """At the end of the block, wait until what was published in it is on the disk, if the client asked for that."""
+        try:
+            async with acknowledging(post.query, self._sinks) as published:
+                yield published
+        except AckError as error:
+            headers = ((b"retry-after", b"1"),) if error.status == 503 else ()
+            raise Refusal(error.status, str(error), headers) from None
 
 
 class Refusal(Exception):
@@ -204,6 +225,11 @@ class _Post:
         self.client: str = peer[0] if peer else ""
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.route = below_root(scope)
+
+    @property
+    def query(self) -> bytes:
+        query: bytes = self._scope["query_string"]
+        return query
 
     @property
     def content_type(self) -> str:
@@ -296,26 +322,14 @@ async def _read(content: bytes, content_type: str, client: str) -> Batch:
 
 
 async def _decoded(headers: dict[bytes, bytes], body: bytes) -> bytes:
-    encoding = headers.get(b"content-encoding", b"identity").strip().lower()
-    if encoding == b"identity":
+    encoding = headers.get(b"content-encoding", b"identity").strip().lower().decode("latin-1")
+    if encoding == "identity":
         return body
-    if encoding != b"gzip":
-        known = ((b"accept-encoding", b"gzip"),)
-        raise Refusal(415, "send the batch as it is, or with Content-Encoding: gzip", known)
-    return await to_thread.run_sync(_gunzip, body)
-
-
-def _gunzip(body: bytes) -> bytes:
-    inflater = zlib.decompressobj(wbits=31)
     try:
-        data = inflater.decompress(body, MAX_BATCH + 1)
-    except zlib.error:
-        raise Refusal(400, "the body is not gzip, although Content-Encoding says so") from None
-    if len(data) > MAX_BATCH:
-        raise Refusal(413, f"the batch is larger than {MAX_BATCH} bytes when unpacked")
-    if not inflater.eof or inflater.unused_data:
-        raise Refusal(400, "the gzip data is cut short, or something follows it")
-    return data
+        return await to_thread.run_sync(decode, body, encoding, MAX_BATCH)
+    except Undecodable as error:
+        known = ((b"accept-encoding", ", ".join(known_encodings()).encode()),) if error.status == 415 else ()
+        raise Refusal(error.status, str(error), known) from None
 
 
 def _echo(body: bytes) -> str:

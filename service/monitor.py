@@ -1,7 +1,7 @@
 """Reqscope inside the user's own application."""
 
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import asdict
 from typing import Any
@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from reqscope.bus import EventBus
+from reqscope.bus import EventBus, SinkRunner
 
 from .admin import ControlPlane
 from .admission import MonitorAuth, mounted_policy
@@ -106,6 +106,11 @@ class Monitor:
     def faults(self) -> Faults:
         """Where failures of the monitor's own are counted, for producers of your own."""
         return self._pipeline.faults
+
+    @property
+    def sinks(self) -> Sequence[SinkRunner]:
+        """What writes the log, while it runs."""
+        return self._pipeline.sinks
 
     @property
     def exported(self) -> OtlpCounts:

@@ -104,6 +104,12 @@ _TEXTS: Final = {
     "/metrics": {"text/plain": "string", "application/openmetrics-text": "string"},
 }
 _JSON: Final = "application/json"
+_ACK: Final[Document] = {
+    "name": "ack",
+    "in": "query",
+    "description": "`disk`: answer only when the records are in the log file, and synced to the disk.",
+    "schema": {"type": "string", "enum": ["disk"]},
+}
 
 
 def describe(app: FastAPI) -> None:
@@ -141,6 +147,7 @@ def data_plane_document(version: str) -> Document:
                 "post": {
                     "summary": f"One record: any body of up to {MAX_BODY} bytes",
                     "operationId": "log",
+                    "parameters": [_ACK],
                     "requestBody": {"content": {"*/*": {"schema": {}}}},
                     "responses": {"200": _answer("Taken", logged, _JSON), **refused},
                 }
@@ -149,6 +156,7 @@ def data_plane_document(version: str) -> Document:
                 "post": {
                     "summary": f"Many records, of up to {MAX_BATCH} bytes: lines of JSON, an array or one object",
                     "operationId": "events",
+                    "parameters": [_ACK],
                     "requestBody": {
                         "required": True,
                         "content": {

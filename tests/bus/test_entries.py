@@ -95,6 +95,13 @@ def test_seconds_that_are_formatted_once_are_right_for_each(times: list[int]) ->
     assert encode_lines(entries(events, "cafe")) == one_by_one(events)
 
 
+@given(st.lists(st.integers(0, 1 << 70), max_size=4))
+def test_ids_whose_beginning_is_formatted_once_are_right_for_each(numbers: list[int]) -> None:
+    events = [Event(time=0, seq=number + more) for number in numbers for more in (0, 1, 999, 1_000)]
+
+    assert encode_lines(entries(events, "cafe")) == one_by_one(events)
+
+
 @given(st.floats())
 def test_a_duration_is_rounded_the_same_way(seconds: float) -> None:
     events = [Event(time=0, ttfb=seconds, total=seconds, app=seconds)]

@@ -14,7 +14,7 @@ import zstandard
 
 from reqscope.bus import LogFile, Retention, Rotation, rotated_files
 from reqscope.bus.lines import PartlyWritten
-from reqscope.bus.rotated import rotated_name
+from reqscope.bus.rotated import prune, rotated_name
 
 
 def lines(*seqs: int) -> bytes:
@@ -208,6 +208,33 @@ class TestRetention:
 
         self.kept(path, Retention(files=1, age=1), [])
         assert all(path.with_name(name).exists() for name in names)
+
+    @pytest.mark.parametrize("retention", [Retention(files=2), Retention(age=4_000), Retention(min_free=1 << 60)])
+    def test_a_parquet_file_goes_when_its_log_file_goes(self, path: Path, retention: Retention) -> None:
+        files = self.rotated(path, 10, 3_000, 5_000, 90_000)
+        parquet = [each.with_suffix(".parquet") for each in files]
+        for each in parquet:
+            each.write_bytes(b"PAR1")
+        files[1].unlink()  # what has lost its log file is old all the same
+        expected = [] if retention.min_free else [2, 3]
+
+        file = LogFile(path, retention=retention)
+        wait_until(lambda: rotated_files(path) == [files[number] for number in expected], f"{expected} to be left")
+        file.close()
+
+        assert sorted(path.parent.glob("*.parquet")) == [parquet[number] for number in expected]
+
+    def test_a_file_in_several_forms_counts_as_one(self, path: Path) -> None:
+        files = self.rotated(path, 10, 20, 30)
+        for each in files:
+            each.with_suffix(".parquet").write_bytes(b"PAR1")
+            each.with_name(each.name + ".zst").write_bytes(b"packed")
+
+        deleted = prune(path, Retention(files=2), time.time())
+
+        assert len(deleted) == 3
+        assert list(path.parent.glob(f"{files[0].stem}.*")) == []
+        assert all(each.exists() and each.with_suffix(".parquet").exists() for each in files[1:])
 
     def test_it_goes_on_while_the_file_is_written(self, path: Path) -> None:
         file = LogFile(path, Rotation(size=10), Retention(files=1))

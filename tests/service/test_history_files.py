@@ -1,12 +1,14 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import duckdb
 import pytest
 
-from reqscope.bus import Event
+from reqscope.bus import Event, Retention
+from reqscope.bus.rotated import prune
 from reqscope.bus.schema import Entry, view
 from reqscope.service.history_files import COLUMNS, LogFiles
 from reqscope.service.history_sql import Question, convert_rotated
@@ -163,3 +165,15 @@ print(done.files, done.errors)
 
     assert sorted(outputs) == ["0 {}", "0 {}", "1 {}"]
     assert answer(log, "SELECT count(*) FROM requests") == [(20_000,)]
+
+
+def test_parquet_goes_with_its_log_file_and_questions_are_answered_from_what_is_left(log: Path) -> None:
+    for hour in range(3):
+        write_log(log.with_name(f"requests.2026-11-21T1{hour}-55-28.000Z.jsonl"), 10, first=1 + 10 * hour)
+    convert_rotated(log)
+    write_log(log, 10, first=31)
+
+    deleted = prune(log, Retention(files=1), time.time())
+
+    assert len(deleted) == 4
+    assert answer(log, "SELECT min(seq), count(*) FROM requests") == [(21, 20)]

@@ -293,15 +293,15 @@ class TestEvents:
         assert_problem(answer, status, words)
         assert (event.kind, event.path, event.status) == ("request", "/events", status)
 
-    @pytest.mark.parametrize("encoding", ["br", "deflate", "zstd", "gzip, gzip", "x"])
+    @pytest.mark.parametrize("encoding", ["br", "compress", "gzip, gzip", "x"])
     async def test_an_encoding_that_is_not_known_is_refused_and_the_known_one_named(
         self, site: Site, plane: ASGIApp, encoding: str
     ) -> None:
         async with site.client(plane) as client:
             answer = await client.post("/events", content=b"{}", headers={"content-encoding": encoding})
 
-        assert_problem(answer, 415, "Content-Encoding: gzip")
-        assert answer.headers["accept-encoding"] == "gzip"
+        assert_problem(answer, 415, "Content-Encoding: gzip or deflate or zstd")
+        assert answer.headers["accept-encoding"] == "gzip, deflate, zstd"
 
     async def test_bad_lines_are_told_and_cost_no_good_one(self, site: Site, plane: ASGIApp, bus: EventBus) -> None:
         body = b'{"n":1}\nnonsense\n\n{"a":"\xff"}\n{"n":2}\n{"http.response.status_code":"200"}\n'
