@@ -41,7 +41,7 @@ dl { margin: 0; }
 .figures dd { margin: 0; font-size: 20px; font-weight: 600; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 460px), 1fr)); gap: 16px; }
 .charts section { min-width: 0; }
-svg { display: block; width: 100%; height: auto; }
+svg { display: block; width: 100%; height: auto; overflow: visible; }
 svg text { fill: var(--soft); font-size: 11px; } svg .grid { stroke: var(--line); }
 svg .line { fill: none; stroke-width: 1.8; stroke-linejoin: round; }
 .legend { display: flex; flex-wrap: wrap; gap: 2px 16px; margin: 4px 0 0; color: var(--soft); font-size: 12px; }
@@ -64,7 +64,7 @@ footer { color: var(--soft); font-size: 12px; }
   body { padding: 0; font-size: 11px; print-color-adjust: exact;
   -webkit-print-color-adjust: exact; } section { break-inside: avoid; } .charts { grid-template-columns: 1fr 1fr; }
   .wide { overflow: visible; } th, td { padding-right: 8px; } }
-@media (max-width: 520px) { svg text { font-size: 16px; } body { padding: 14px 10px; } section { padding: 12px; }
+@media (max-width: 520px) { svg text { font-size: 15px; } body { padding: 14px 10px; } section { padding: 12px; }
   .figures dd { font-size: 17px; } }
 """
 

@@ -18,6 +18,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests import nursery
 
+from .axe import violations
 from .conftest import DEADLINE, NewPage, Server, Start, find_line, wait_until
 
 PASSWORD = "correct horse battery"
@@ -80,6 +81,7 @@ def test_whoever_is_not_known_signs_in_and_is_brought_to_where_they_wanted_to_go
 
     sign_in(page, "alice", "not her password")
     expect(page.get_by_role("alert")).to_have_text("That name and password do not belong together.")
+    assert violations(page) == []
     expect(page.get_by_label("Name")).to_have_value("alice")
     sign_in(page, "alice")
 

@@ -92,7 +92,7 @@
       if (frame.kind === "add") { this.missed += frame.missed + frame.hidden; this.table.append(frame.rows, gapText(frame)); }
       if (frame.to !== undefined) this.reached(frame.to);
       if (frame.kind === "page" && frame.page === this.page) this.pages.show(frame.page, frame.content, this.window);
-      if (frame.kind === "paused") this.at("pause").textContent = `Resume · ${count.format(frame.new)} new`;
+      if (frame.kind === "paused") this.at("pause").replaceChildren(roomy("Resume · "), `${count.format(frame.new)} new`);
       this.charts.add(frame.seconds, frame.vitals, frame.now);
       this.running.show(frame.running, frame.counts.in_flight);
       this.showCounts(frame.counts, frame.now);
@@ -254,7 +254,8 @@
       keepAt("reqscope-theme", name);
       const dark = name === "dark" || (name === "system" && matchMedia("(prefers-color-scheme: dark)").matches);
       document.body.classList.toggle("dark", dark);
-      this.at("theme").textContent = { system: "◐ Auto", light: "☀ Light", dark: "☾ Dark" }[name];
+      const [sign, word] = { system: ["◐ ", "Auto"], light: ["☀ ", "Light"], dark: ["☾ ", "Dark"] }[name] ?? ["◐ ", "Auto"];
+      this.at("theme").replaceChildren(sign, roomy(word));
       this.charts.redraw();
     }
     key(event) {
@@ -282,6 +283,8 @@
       return answer.ok ? content : { error: content.detail };
     } catch { return { error: "the connection is down" }; }
   }
+  // A part of a button's text that a phone has no room to show.
+  function roomy(text) { return Object.assign(document.createElement("span"), { className: "rq-roomy", textContent: text }); }
   function gapText(frame) {
     if (frame.missed) return `${count.format(frame.missed + frame.hidden)} requests are missing here: the ring had evicted them, or they were too many to show`;
     return frame.hidden ? `${count.format(frame.hidden)} more requests here, too many to show one by one` : null;
