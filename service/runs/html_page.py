@@ -84,12 +84,21 @@ def section(heading: str, body: str, kind: str = "") -> str:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") -> str:
-    """Return a table, the first cell of each row being its heading; cells are HTML."""
-    head = "".join(f'<th scope="col">{escape(each)}</th>' for each in headings)
-    body = "".join(
-        f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{cell}</td>" for cell in row[1:])}</tr>' for row in rows
+    """Return a table, the first cell of each row being its heading; cells are HTML.
+
+    What is wider than the page scrolls by itself, also by keyboard. An empty heading is none: it would be read out.
+    """
+    head = "".join(f'<th scope="col">{escape(each)}</th>' if each else "<td></td>" for each in headings)
+    body = "".join(f"<tr>{_heading(row[0])}{''.join(f'<td>{cell}</td>' for cell in row[1:])}</tr>" for row in rows)
+    label = escape(", ".join(filter(None, headings)) or "Details")
+    return (
+        f'<div class="wide" tabindex="0" role="group" aria-label="{label}">'
+        f'<table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
     )
-    return f'<div class="wide"><table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _heading(cell: str) -> str:
+    return f'<th scope="row">{cell}</th>' if cell else "<td></td>"
 
 
 def bullets(items: Iterable[str]) -> str:
