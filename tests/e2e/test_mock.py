@@ -160,18 +160,18 @@ class TestThePageOfStubs:
         page = open_page(f"{mock.panel}/?view=mock", color_scheme="light")
         page.set_viewport_size(size)  # type: ignore[arg-type]
         expect(page.get_by_text("✗ json.amount: 5, and should be 100").first).to_be_visible()
-        found = violations(page)
+        found = violations(page, dark=size is DESK)
 
         page.get_by_role("button", name="pay", exact=True).click()
         dialog = page.get_by_role("dialog")
         dialog.get_by_role("textbox").fill("name: pay\nrequest: {pth: /a}")
         expect(dialog).to_contain_text("there is no such key")
-        found += violations(page)
+        found += violations(page, dark=size is DESK)
         dialog.get_by_role("button", name="Close").click()
         page.get_by_role("button", name="Try pay").click()
         dialog.get_by_role("button", name="Try").click()
         expect(dialog).to_contain_text("would answer")
-        assert found + violations(page) == []
+        assert found + violations(page, dark=size is DESK) == []
 
     def test_where_nothing_is_mocked_there_is_no_such_page(self, start: Start, open_page: Callable[..., Page]) -> None:
         with start("serve") as server:
