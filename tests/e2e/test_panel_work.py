@@ -320,7 +320,7 @@ def test_a_pointer_over_one_chart_reads_the_same_second_in_all(server: Server, p
               const all = [...document.querySelectorAll(".rq-charts .u-legend")];
               const entries = [...all[0].querySelectorAll("tr")];
               const successes = entries.find((entry) => entry.textContent.includes("2xx"));
-              return [...all.map((each) => each.querySelector("td").textContent), successes.querySelector("td").textContent];
+              return [...all, successes].map((each) => each.querySelector("td").textContent);
             }"""
         )
         return cells
