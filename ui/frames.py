@@ -14,7 +14,7 @@ from .visitor import Visitor
 MAX_ROWS: Final = 500
 """Rows in a frame."""
 
-SAMPLE: Final = 100
+SAMPLE: Final = 50
 """Rows in a frame that cannot have all: the newest, and it is said how many are not shown. Nobody can follow these, and
 each costs the application's time: its text has to be made safe to show."""
 

@@ -41,7 +41,7 @@ dl { margin: 0; }
 .figures dd { margin: 0; font-size: 20px; font-weight: 600; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 460px), 1fr)); gap: 16px; }
 .charts section { min-width: 0; }
-svg { display: block; width: 100%; height: auto; }
+svg { display: block; width: 100%; height: auto; overflow: visible; }
 svg text { fill: var(--soft); font-size: 11px; } svg .grid { stroke: var(--line); }
 svg .line { fill: none; stroke-width: 1.8; stroke-linejoin: round; }
 .legend { display: flex; flex-wrap: wrap; gap: 2px 16px; margin: 4px 0 0; color: var(--soft); font-size: 12px; }
@@ -64,7 +64,7 @@ footer { color: var(--soft); font-size: 12px; }
   body { padding: 0; font-size: 11px; print-color-adjust: exact;
   -webkit-print-color-adjust: exact; } section { break-inside: avoid; } .charts { grid-template-columns: 1fr 1fr; }
   .wide { overflow: visible; } th, td { padding-right: 8px; } }
-@media (max-width: 520px) { svg text { font-size: 16px; } body { padding: 14px 10px; } section { padding: 12px; }
+@media (max-width: 520px) { svg text { font-size: 15px; } body { padding: 14px 10px; } section { padding: 12px; }
   .figures dd { font-size: 17px; } }
 """
 
@@ -84,12 +84,21 @@ def section(heading: str, body: str, kind: str = "") -> str:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") -> str:
-    """Return a table, the first cell of each row being its heading; cells are HTML."""
-    head = "".join(f'<th scope="col">{escape(each)}</th>' for each in headings)
-    body = "".join(
-        f'<tr><th scope="row">{row[0]}</th>{"".join(f"<td>{cell}</td>" for cell in row[1:])}</tr>' for row in rows
+    """Return a table, the first cell of each row being its heading; cells are HTML.
+
+    What is wider than the page scrolls by itself, also by keyboard. An empty heading is none: it would be read out.
+    """
+    head = "".join(f'<th scope="col">{escape(each)}</th>' if each else "<td></td>" for each in headings)
+    body = "".join(f"<tr>{_heading(row[0])}{''.join(f'<td>{cell}</td>' for cell in row[1:])}</tr>" for row in rows)
+    label = escape(", ".join(filter(None, headings)) or "Details")
+    return (
+        f'<div class="wide" tabindex="0" role="group" aria-label="{label}">'
+        f'<table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
     )
-    return f'<div class="wide"><table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _heading(cell: str) -> str:
+    return f'<th scope="row">{cell}</th>' if cell else "<td></td>"
 
 
 def bullets(items: Iterable[str]) -> str:

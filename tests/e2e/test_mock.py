@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests import nursery
 
+from .axe import DESK, PHONE, violations
 from .conftest import Server, Start, wait_until
 
 STUBS = """
@@ -104,6 +105,7 @@ class TestThePageOfStubs:
 
     def test_stubs_are_listed_edited_tried_and_switched_off(self, mock: Server, open_page: Callable[..., Page]) -> None:
         page = open_page(f"{mock.panel}/?view=mock")
+        expect(page).to_have_title("Mock · Reqscope")
         httpx.post(f"{mock.api}/pay/7", json={"amount": 100})
         row = page.get_by_role("row", name="POST /pay/{id}")
         expect(row.get_by_role("button", name="1", exact=True)).to_be_visible()
@@ -151,6 +153,25 @@ class TestThePageOfStubs:
         text = page.get_by_role("dialog").get_by_role("textbox").input_value()
         assert "path: /pay/7" in text
         assert "id: '7'" in text
+
+    @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
+    def test_axe_finds_no_violation(self, mock: Server, open_page: Callable[..., Page], size: dict[str, int]) -> None:
+        httpx.post(f"{mock.api}/pay/7", json={"amount": 5})
+        page = open_page(f"{mock.panel}/?view=mock", color_scheme="light")
+        page.set_viewport_size(size)  # type: ignore[arg-type]
+        expect(page.get_by_text("✗ json.amount: 5, and should be 100").first).to_be_visible()
+        found = violations(page, dark=size is DESK)
+
+        page.get_by_role("button", name="pay", exact=True).click()
+        dialog = page.get_by_role("dialog")
+        dialog.get_by_role("textbox").fill("name: pay\nrequest: {pth: /a}")
+        expect(dialog).to_contain_text("there is no such key")
+        found += violations(page, dark=size is DESK)
+        dialog.get_by_role("button", name="Close").click()
+        page.get_by_role("button", name="Try pay").click()
+        dialog.get_by_role("button", name="Try").click()
+        expect(dialog).to_contain_text("would answer")
+        assert found + violations(page, dark=size is DESK) == []
 
     def test_where_nothing_is_mocked_there_is_no_such_page(self, start: Start, open_page: Callable[..., Page]) -> None:
         with start("serve") as server:

@@ -75,6 +75,11 @@ class TestFilter:
         field = page.locator('[data-id="filter"]')
         field.press_sequentially("stat")
         expect(page.locator(".rq-suggest li").first).to_contain_text("status:")
+        field.press("Escape")  # takes the suggestions away, and nothing else
+        expect(page.locator(".rq-suggest")).to_be_hidden()
+        expect(field).to_have_value("stat")
+        field.press_sequentially("u")
+        expect(page.locator(".rq-suggest li").first).to_contain_text("status:")
         field.press("ArrowDown")
         field.press("Enter")
         expect(field).to_have_value("status:")
@@ -105,6 +110,7 @@ class TestFilter:
         expect(rows(page).first).to_be_visible()
         field.fill("path:/items/1 (status:200")
         field.press("Escape")
+        expect(field).to_have_value("path:/items/1 (status:200")
         expect(page.locator('[data-id="filter-error"]')).to_contain_text("^")
         expect(field).to_have_attribute("aria-invalid", "true")
         expect(row(page, "/items/1")).to_be_visible()
@@ -245,6 +251,16 @@ class TestWhatSomebodyLikes:
         expect(page.get_by_role("columnheader", name="Route")).to_be_visible()
         assert rows(page).first.bounding_box()["height"] == 24  # type: ignore[index]
 
+    def test_a_browser_that_keeps_nothing_shows_the_page_all_the_same(self, page: Page, open_page: OpenPage) -> None:
+        page.add_init_script("Storage.prototype.getItem = Storage.prototype.setItem = () => { throw new Error('no') }")
+        page.reload()
+        page.locator(".rq[data-state=live]").wait_for()
+        page.locator('[data-id="theme"]').click()
+        expect(page.locator('[data-id="theme"]')).to_contain_text("Light")
+        page.locator('[data-id="options"]').click()
+        page.get_by_label("Client").uncheck()
+        expect(page.get_by_role("columnheader", name="Client")).to_be_hidden()
+
     def test_the_keys_are_told_when_one_asks(self, page: Page) -> None:
         page.keyboard.press("?")
         expect(page.locator(".rq-help")).to_contain_text("next, previous request")
@@ -286,6 +302,55 @@ def test_a_time_range_is_dragged_over_in_a_chart(server: Server, page: Page) -> 
     page.mouse.up()
     expect(rows(page)).to_have_count(0)
     expect(field).to_have_value(re.compile(r"^time:\S+$"))
+
+
+def test_a_pointer_over_one_chart_reads_the_same_second_in_all(server: Server, page: Page) -> None:
+    for _ in range(7):
+        httpx.get(f"{server.api}/items/counted")
+    expect(rows(page).filter(has_text="/items/counted")).to_have_count(7)
+    chart = page.locator('[data-id="rate-chart"] .u-over')
+    box = chart.bounding_box()
+    assert box is not None
+    expect(page.locator('[data-id="rate-chart"] .u-legend')).to_contain_text("now")
+
+    def legends() -> list[str]:
+        """Return the first entry of each, and last the count of successes; at once, for they go on with time."""
+        cells: list[str] = page.evaluate(
+            """() => {
+              const all = [...document.querySelectorAll(".rq-charts .u-legend")];
+              const entries = [...all[0].querySelectorAll("tr")];
+              const successes = entries.find((entry) => entry.textContent.includes("2xx"));
+              return [...all, successes].map((each) => each.querySelector("td").textContent);
+            }"""
+        )
+        return cells
+
+    most = 0
+    for second in range(20):  # from the newest on, each of 120 seconds
+        page.mouse.move(box["x"] + box["width"] * (1 - (second + 0.5) / 120), box["y"] + box["height"] / 2)
+        expect(page.locator('[data-id="rate-chart"] .u-legend')).not_to_contain_text("now")
+        *times, successes = legends()
+        assert len(times) == 3
+        assert len(set(times)) == 1, times
+        most = max(most, int(successes))
+    assert most > 0  # what was counted, in whichever second it came
+
+
+def test_what_is_looked_at_stays_when_the_ring_has_evicted_it(start: Start, open_page: OpenPage) -> None:
+    with start("serve", "--capacity", "10") as server:
+        httpx.post(f"{server.api}/log", content="held in the hand")
+        page = open_page(server.panel)
+        row(page, "held in the hand").locator("span").nth(3).click()
+        page.get_by_role("tab", name="Raw").click()
+        expect(page.get_by_role("tabpanel")).to_contain_text("held in the hand")
+        for number in range(20):
+            httpx.post(f"{server.api}/log", content=f"note {number}")
+        expect(row(page, "note 19")).to_be_visible()
+
+        expect(page.get_by_role("tabpanel")).to_contain_text("held in the hand")
+        expect(page.locator(".rq-row[aria-selected=true]")).to_contain_text("held in the hand")
+        page.reload()
+        expect(page.locator(".rq-detail")).to_contain_text("The ring has evicted this event.")
 
 
 def test_a_page_that_has_nothing_to_show_says_what_to_send(start: Start, open_page: OpenPage) -> None:

@@ -30,6 +30,7 @@ def test_a_run_is_begun_watched_ended_and_compared_on_the_page(
     server: Server, open_page: Callable[..., Page], browser: Browser, tmp_path: Path
 ) -> None:
     page = open_page(f"{server.panel}/?view=runs")
+    expect(page).to_have_title("Runs · Reqscope")
     live = page.locator("article.rq-run")
     for label in (LABEL, "another"):
         page.get_by_label("Label of a new run").fill(label)

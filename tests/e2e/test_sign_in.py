@@ -14,10 +14,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests import nursery
 
+from .axe import violations
 from .conftest import DEADLINE, NewPage, Server, Start, find_line, wait_until
 
 PASSWORD = "correct horse battery"
@@ -80,6 +81,7 @@ def test_whoever_is_not_known_signs_in_and_is_brought_to_where_they_wanted_to_go
 
     sign_in(page, "alice", "not her password")
     expect(page.get_by_role("alert")).to_have_text("That name and password do not belong together.")
+    assert violations(page) == []
     expect(page.get_by_label("Name")).to_have_value("alice")
     sign_in(page, "alice")
 
@@ -127,6 +129,47 @@ def test_a_name_is_only_ever_text(server: Server, configuration: Path, page: Pag
     page.locator("[data-id=account]").click()
     expect(page.locator("[data-id=account-box]")).to_contain_text(f"{name}, viewer")
     assert page.evaluate("window.hacked") is None
+
+
+def test_what_one_user_saves_and_hides_is_not_there_for_the_next_one_in_the_same_browser(
+    server: Server, page: Page
+) -> None:
+    def look(name: str) -> Locator:
+        """Sign in, save a filter of one's own, and return what there is to choose from."""
+        sign_in(page, name)
+        wait_live(page)
+        expect(page.locator("[data-id=account]")).to_have_text(name)
+        page.locator("[data-id=filter]").fill(f"path:/{name}")
+        page.keyboard.press("Escape")
+        page.locator("[data-id=options]").click()
+        box = page.get_by_role("group", name="What to show")
+        page.get_by_role("button", name="Save", exact=False).filter(has_text=f"/{name}").click()
+        return box
+
+    def leave() -> None:
+        page.keyboard.press("Escape")
+        page.locator("[data-id=account]").click()
+        page.get_by_role("button", name="Sign out").click()
+        at_sign_in(page)
+
+    page.goto(server.panel)
+    box = look("alice")
+    box.get_by_label("Client").uncheck()
+    expect(page.get_by_role("columnheader", name="Client")).to_be_hidden()
+    leave()
+
+    box = look("bob")
+    expect(box.get_by_role("button", name="Forget")).to_have_count(1)
+    expect(box).not_to_contain_text("/alice")
+    expect(page.get_by_role("columnheader", name="Client")).to_be_visible()
+    leave()
+
+    sign_in(page, "alice")
+    wait_live(page)
+    expect(page.get_by_role("columnheader", name="Client")).to_be_hidden()
+    page.locator("[data-id=options]").click()
+    expect(box.get_by_role("button", name="Forget path:/alice")).to_be_visible()
+    expect(box.get_by_role("button", name="Forget path:/bob")).to_have_count(0)
 
 
 def test_a_user_who_is_removed_loses_the_page_that_is_open(server: Server, configuration: Path, page: Page) -> None:

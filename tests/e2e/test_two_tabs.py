@@ -88,3 +88,24 @@ def test_a_page_and_a_selection_are_of_their_tab(tabs: tuple[Page, Page]) -> Non
     expect(one.locator(".rq-detail")).to_be_hidden()
     expect(other.locator(".rq-detail h2")).to_be_visible()
     expect(other.locator(".rq-row[aria-selected=true]")).to_have_text(selected, use_inner_text=True)
+
+
+def test_what_is_saved_in_one_tab_is_kept_by_the_other_which_goes_on_as_it_was(tabs: tuple[Page, Page]) -> None:
+    one, other = tabs
+    for page in tabs:  # both have looked at what there is, which is nothing
+        page.locator('[data-id="options"]').click()
+        expect(page.get_by_role("button", name="Forget")).to_have_count(0)
+        page.keyboard.press("Escape")
+    one.locator('[data-id="filter"]').fill("status:404")
+    one.locator('[data-id="options"]').click()
+    one.get_by_role("button", name="Save").click()
+    one.get_by_label("Client").uncheck()
+
+    expect(other.get_by_role("columnheader", name="Client")).to_be_visible()
+    other.locator('[data-id="options"]').click()
+    other.get_by_label("Dense rows").check()
+    expect(other.get_by_role("button", name="Forget status:404")).to_be_visible()
+    other.reload()
+    live(other)
+    other.locator('[data-id="options"]').click()
+    expect(other.get_by_role("button", name="Forget status:404")).to_be_visible()

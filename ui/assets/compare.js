@@ -35,7 +35,8 @@
   // Rows of a name and two values, headed by which is which. `never` the same, as clocks are, is no difference.
   function table(rows) {
     const table = make("table"), head = table.createTHead().insertRow(), body = table.createTBody();
-    for (const text of ["", "Original", "Replay"]) { const cell = head.appendChild(make("th", text)); cell.scope = "col"; }
+    head.append(make("td"));
+    for (const text of ["Original", "Replay"]) { const cell = head.appendChild(make("th", text)); cell.scope = "col"; }
     for (const [name, one, other, never] of rows) {
       const row = body.insertRow(), title = row.appendChild(make("th", name));
       title.scope = "row";

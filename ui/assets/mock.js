@@ -78,7 +78,8 @@
       const box = make("div", undefined, "rq-wide");
       if (!stubs.length) return make("p", "There are no stubs yet. Make one, import some, or write them into the file.", "rq-none");
       const table = box.appendChild(make("table", undefined, "rq-list rq-stubs")), head = table.createTHead().insertRow(), body = table.createTBody();
-      for (const label of ["Stub", "Request", "Answer", "Hits", "Last", "From", "On", ""]) { const cell = head.appendChild(make("th", label)); cell.scope = "col"; }
+      for (const label of ["Stub", "Request", "Answer", "Hits", "Last", "From", "On"]) { const cell = head.appendChild(make("th", label)); cell.scope = "col"; }
+      head.append(make("td"));
       for (const each of stubs) this.line(body.insertRow(), each);
       this.table = table;
       const known = Object.entries(states).map(([of, is]) => `${of} is ${is}`).join(", ");

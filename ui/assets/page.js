@@ -1,10 +1,10 @@
 // The page: takes frames apart, and wires controls to the view that the server keeps for this tab.
 (function () {
   "use strict";
-  const { Table, Charts, Running, Pages, Mock, Options, Account, Suggest, Detail, Connection, OLDER, copied, count, formatDuration, formatTime, term } = window.reqscope;
+  const { Table, Charts, Running, Pages, Mock, Options, Account, Suggest, Detail, Connection, OLDER, copied, count, formatDuration, formatTime, keepAt, keptAt, term } = window.reqscope;
   const STATES = { live: "Live", paused: "Paused", lost: "Reconnecting", connecting: "Connecting" };
   const THEMES = ["system", "light", "dark"];
-  const TITLES = { live: "Reqscope", routes: "Routes · Reqscope", errors: "Errors · Reqscope", flight: "In flight · Reqscope", system: "System · Reqscope" };
+  const TITLES = { live: "Reqscope", routes: "Routes · Reqscope", errors: "Errors · Reqscope", flight: "In flight · Reqscope", runs: "Runs · Reqscope", mock: "Mock · Reqscope", system: "System · Reqscope" };
   const LEFT = "reqscope-left"; // how far a tab had seen when it was reloaded
   const AWAY = 10000; // milliseconds without a frame that are worth a word
 
@@ -49,7 +49,7 @@
       this.at("filter").value = asked.get("filter") ?? "";
       this.lookAt(asked.get("view") ?? "live", asked.get("window") ?? "");
       if (asked.get("event")) this.detail.open(asked.get("event"));
-      this.theme(localStorage.getItem("reqscope-theme") ?? "system");
+      this.theme(keptAt("reqscope-theme") ?? "system");
       this.listen();
     }
     listen() {
@@ -64,9 +64,9 @@
         link.href = `api/export?format=${link.dataset.format}&filter=${encodeURIComponent(this.at("filter").value.trim())}`;
       });
       this.at("theme").addEventListener("click", () => {
-        this.theme(THEMES[(THEMES.indexOf(localStorage.getItem("reqscope-theme") ?? "system") + 1) % THEMES.length]);
+        this.theme(THEMES[(THEMES.indexOf(this.chosen) + 1) % THEMES.length]);
       });
-      matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.theme(localStorage.getItem("reqscope-theme") ?? "system"));
+      matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.theme(this.chosen));
       this.at("nav").addEventListener("click", (event) => {
         const link = event.target.closest("a[data-page]");
         if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return; // another tab is the browser's business
@@ -92,7 +92,7 @@
       if (frame.kind === "add") { this.missed += frame.missed + frame.hidden; this.table.append(frame.rows, gapText(frame)); }
       if (frame.to !== undefined) this.reached(frame.to);
       if (frame.kind === "page" && frame.page === this.page) this.pages.show(frame.page, frame.content, this.window);
-      if (frame.kind === "paused") this.at("pause").textContent = `Resume · ${count.format(frame.new)} new`;
+      if (frame.kind === "paused") this.at("pause").replaceChildren(roomy("Resume · "), `${count.format(frame.new)} new`);
       this.charts.add(frame.seconds, frame.vitals, frame.now);
       this.running.show(frame.running, frame.counts.in_flight);
       this.showCounts(frame.counts, frame.now);
@@ -102,7 +102,7 @@
       if (this.boot !== frame.boot) this.charts.clear();
       if (this.boot && this.boot !== frame.boot) this.left = { boot: this.boot, heard: this.heard };
       this.token = frame.token; this.boot = frame.boot;
-      this.account.show(frame.user);
+      this.account.show(frame.user); this.options.belongTo(frame.user.name);
       if (!frame.user.admin) this.detail.resend = null; // the server would refuse it
       this.hold(frame.paused);
       if (this.detail.isOpen) this.pick(this.detail.wanted);
@@ -250,10 +250,12 @@
       if (open) this.at("help").showModal(); else this.at("help").close();
     }
     theme(name) {
-      localStorage.setItem("reqscope-theme", name);
+      this.chosen = name;
+      keepAt("reqscope-theme", name);
       const dark = name === "dark" || (name === "system" && matchMedia("(prefers-color-scheme: dark)").matches);
       document.body.classList.toggle("dark", dark);
-      this.at("theme").textContent = { system: "◐ Auto", light: "☀ Light", dark: "☾ Dark" }[name];
+      const [sign, word] = { system: ["◐ ", "Auto"], light: ["☀ ", "Light"], dark: ["☾ ", "Dark"] }[name] ?? ["◐ ", "Auto"];
+      this.at("theme").replaceChildren(sign, roomy(word));
       this.charts.redraw();
     }
     key(event) {
@@ -281,6 +283,8 @@
       return answer.ok ? content : { error: content.detail };
     } catch { return { error: "the connection is down" }; }
   }
+  // A part of a button's text that a phone has no room to show.
+  function roomy(text) { return Object.assign(document.createElement("span"), { className: "rq-roomy", textContent: text }); }
   function gapText(frame) {
     if (frame.missed) return `${count.format(frame.missed + frame.hidden)} requests are missing here: the ring had evicted them, or they were too many to show`;
     return frame.hidden ? `${count.format(frame.hidden)} more requests here, too many to show one by one` : null;

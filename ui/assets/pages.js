@@ -122,7 +122,10 @@
       return [this.scroller(table, "In flight")];
     }
     mock(content) { return this.stubs.parts(content); }
-    runs(content) { return this.runList.show(content, (labels) => this.table(labels.map((label) => { const head = make("th", label); head.scope = "col"; return head; }))); }
+    runs(content) {
+      const table = (labels) => this.table(labels.map((label) => { const head = make("th", label); head.scope = "col"; return head; }));
+      return this.runList.show(content, table, (list) => this.scroller(list, "Runs"));
+    }
     system(sections) {
       return sections.map(([title, pairs]) => {
         const section = make("article", undefined, "rq-facts");

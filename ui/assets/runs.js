@@ -22,10 +22,11 @@
       this.label = "";
       this.problem = "";
     }
-    show(content, table) {
+    // `table` makes one with such headings, `scroller` lets one scroll that is wider than the page.
+    show(content, table, scroller) {
       const parts = [this.bar(content)];
       for (const run of content.live) parts.push(this.live(run, table));
-      if (content.past.length) parts.push(this.past(content.past, table));
+      if (content.past.length) parts.push(scroller(this.past(content.past, table)));
       else if (!content.live.length) parts.push(make("p", "No runs yet. Begin one here, or run: reqscope observe -- wrk -d10s http://…", "rq-none"));
       return parts;
     }

@@ -44,7 +44,7 @@
       if (step) { event.preventDefault(); this.chosen = (this.chosen + step + this.items.length) % this.items.length; this.draw(); }
       else if (event.key === "Tab" && !event.shiftKey && (this.typed || this.chosen >= 0)) { event.preventDefault(); this.pick(Math.max(0, this.chosen)); }
       else if (event.key === "Enter" && this.chosen >= 0) { event.preventDefault(); this.pick(this.chosen); }
-      else if (event.key === "Escape") { event.stopPropagation(); this.close(); }
+      else if (event.key === "Escape") { event.preventDefault(); event.stopPropagation(); this.close(); } // browsers would clear what is typed
     }
     pick(i) {
       const { start, end, insert } = this.items[i], text = this.input.value;
