@@ -93,8 +93,7 @@ class Settings(BaseSettings):
     )
     sign_in: Literal["auto", "on", "off"] = Field(
         default="auto",
-        description="Whether people sign in to the panel. auto: everybody where other machines can reach it or users "
-        "are configured, else only other users of this machine.",
+        description="Who signs in to the panel. auto: all, once it is reachable or has users; else others here than you.",
     )
     users_file: Path = Field(
         default_factory=partial(_configuration, "users.json"), description="The file of `reqscope user`."
