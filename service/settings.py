@@ -93,7 +93,7 @@ class Settings(BaseSettings):
     )
     sign_in: Literal["auto", "on", "off"] = Field(
         default="auto",
-        description="Who signs in to the panel. auto: all where it is reachable or has users, else others of this machine.",
+        description="Who signs in to the panel. auto: all if it is reachable or has users, else others on this host.",
     )
     users_file: Path = Field(
         default_factory=partial(_configuration, "users.json"), description="The file of `reqscope user`."
