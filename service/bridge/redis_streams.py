@@ -51,7 +51,7 @@ class RedisBridge:
         self._cursor: bytes | None = None
         """Id of the last entry that was taken."""
 
-    async def publish(self, packed: bytes) -> None:
+    async def publish(self, packed: bytes, name: str) -> None:
         """See `Bridge.publish`."""
         await self._call("XADD", self.stream, "MAXLEN", "~", RETAINED, "*", "d", packed)
 
