@@ -19,6 +19,7 @@ NAMES: Final = (
     "page",
     "bridge",
     "slow_clients",
+    "handover",
 )
 """The measured paths; `bench_<name>.py` has each."""
 

@@ -38,6 +38,8 @@ class Worker:
     heartbeat: float = 0.0
     """Seconds within which it is to be heard again; 0 once it said goodbye."""
     replaced: bool = False
+    told: int = 0
+    """When the last event ended that it told of, in nanoseconds by its clock."""
 
     def status(self, now: float) -> str:
         """Return `reporting`; `ended` after a goodbye; `dead` without one, and `gone` when that is long ago; `replaced`
@@ -105,6 +107,17 @@ class Workers:
         worker.uncounted += packed.uncounted
         worker.events += len(packed.events) + len(packed.thinned)
         return True
+
+    def tell(self, packed: Packed, ended: int) -> None:
+        """Take note of when the last event of a batch ended, which was heard."""
+        worker = self._lives[packed.worker, packed.boot]
+        worker.told = max(worker.told, ended)
+
+    @property
+    def told(self) -> int:
+        """Until when all that report have told of what ended, in nanoseconds; 0 while one has told of nothing."""
+        now = self._clock()
+        return min((each.told for each in self._lives.values() if each.status(now) == "reporting"), default=0)
 
     @property
     def reporting(self) -> int:
