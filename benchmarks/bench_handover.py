@@ -1,9 +1,9 @@
 """What a worker pays to have its events in another process's panel, and when they are there, over each bridge.
 
-Worker, broker and panel are processes of their own. The worker's part is everything beyond having events on its bus, at
-5 000 of them a second: packing, the spool, the bridge's client, the system's part of sending included. Sealed events are
-not opened, because that costs the same wherever it is done. Latency is from the publish in the worker until the event is
-on the panel's bus; about half of it is that batches gather for 20 ms, on purpose.
+Worker, broker and panel are processes of their own. The worker's part is everything beyond having events on its bus,
+at 5 000 of them a second: packing, the spool, the bridge's client, the system's part of sending included. Sealed events
+are not opened, because that costs the same wherever it is done. Latency is from the publish in the worker until the
+event is on the panel's bus; about half of it is that batches gather for 20 ms, on purpose.
 
 One entry of a Redis stream for each event, each awaited, is how it is usually done.
 """

@@ -1,7 +1,7 @@
 """The process that a panel is in, without its pages: `python -m benchmarks.bridge_panel ADDRESS`.
 
-It reads a bridge, puts events on its bus and counts them, as `reqscope serve --collector` does. A number on its standard
-input asks what there is to say of so many events since the last question, once they are there.
+It reads a bridge, puts events on its bus and counts them, as `reqscope serve --collector` does. A number on its
+standard input asks what there is to say of so many events since the last question, once they are there.
 """
 
 import json
@@ -86,7 +86,7 @@ class _Watch:
 
 
 async def _main(address: str) -> None:
-    bus = EventBus(500_000, 1 << 30)
+    bus = EventBus()
     receiver = Receiver(bus, connect(address))
     watch = _Watch(bus, receiver)
     async with anyio.create_task_group() as tasks:

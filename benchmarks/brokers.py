@@ -12,7 +12,7 @@ from typing import TypeAlias
 import psutil
 
 from .contenders import Unavailable
-from .server import end
+from .server import end, free_port
 
 Broker: TypeAlias = Callable[[], AbstractContextManager[tuple[str, psutil.Process | None]]]
 """Yields an address, and the server that is there, if it takes one."""
@@ -26,7 +26,7 @@ def unix() -> Generator[tuple[str, psutil.Process | None]]:
 
 @contextmanager
 def redis() -> Generator[tuple[str, psutil.Process | None]]:
-    port = _free_port()
+    port = free_port()
     with TemporaryDirectory() as folder:
         options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
         with _running("redis-server", options, port) as process:
@@ -35,7 +35,7 @@ def redis() -> Generator[tuple[str, psutil.Process | None]]:
 
 @contextmanager
 def nats() -> Generator[tuple[str, psutil.Process | None]]:
-    port = _free_port()
+    port = free_port()
     with TemporaryDirectory() as folder:
         options = ["-js", "-a", "127.0.0.1", "-p", str(port), "-sd", folder]
         with _running("nats-server", options, port) as process:
@@ -63,10 +63,3 @@ def _wait_for(port: int) -> None:
             return
         time.sleep(0.02)
     raise RuntimeError("the broker did not start")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

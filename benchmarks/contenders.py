@@ -20,6 +20,8 @@ NAMES: Final = (
     "bridge",
     "slow_clients",
     "handover",
+    "workers",
+    "many",
 )
 """The measured paths; `bench_<name>.py` has each."""
 
