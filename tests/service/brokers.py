@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import anyio
 import nats
@@ -131,10 +131,15 @@ class RedisBroker(Broker):
         await self.command("XADD", redis_streams.STREAM, "99999999999999-0", "d", "no batch")
         await self.command("DEL", redis_streams.STREAM)
 
-    async def command(self, *command: str | int) -> None:
+    async def batches(self) -> int:
+        """Return how many batches the stream has."""
+        return int(await self.command("XLEN", redis_streams.STREAM))
+
+    async def command(self, *command: str | int) -> Any:
         client = Redis.from_url(self.url, protocol=2)
-        await client.execute_command(*command)  # type: ignore[no-untyped-call]
+        answer = await client.execute_command(*command)  # type: ignore[no-untyped-call]
         await client.aclose()
+        return answer
 
 
 class NatsBroker(Broker):

@@ -14,7 +14,7 @@ from reqscope.service.bridge.bridge import AddressError, connect
 from reqscope.service.bridge.receiver import Receiver
 
 from .bridging import arrived, event, expected_paths, lost, panel, paths, worker
-from .brokers import BROKERS, Broker, NatsBroker
+from .brokers import BROKERS, Broker, NatsBroker, RedisBroker
 from .conftest import until
 from .proxy import Proxy
 
@@ -193,7 +193,19 @@ async def test_a_slow_network_delays_and_loses_nothing(broker: Broker) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["", "unix:", "kafka://x", "/run/x.sock", "redis://host:port/0", "nats://host:port", "nats://"]
+    "address",
+    [
+        "",
+        "unix:",
+        "kafka://x",
+        "/run/x.sock",
+        "redis://host:port/0",
+        "redis://host?retain=many",
+        "redis://host?retain=0",
+        "nats://host:port",
+        "nats://",
+        "nats://host?stream=a.b",
+    ],
 )
 def test_an_address_that_leads_nowhere_says_what_to_write(address: str) -> None:
     with pytest.raises(AddressError, match="write"):
@@ -205,3 +217,13 @@ async def test_a_server_without_jetstream_says_so(tmp_path: Path) -> None:
     server.streams = False
     async with server, worker(connect(server.url)) as (_, publisher):
         await until(lambda: publisher.statistics().failing == "NATS has no JetStream; start it with -js", "it says so")
+
+
+async def test_a_stream_of_redis_keeps_as_many_batches_as_its_address_says(tmp_path: Path) -> None:
+    async with RedisBroker(tmp_path) as server:
+        bridge = connect(f"{server.url}?retain=200")
+        for number in range(1_000):
+            await bridge.publish(b"x", str(number))
+        await bridge.aclose()
+
+        assert 200 <= await server.batches() < 400  # they go by whole nodes of a hundred
