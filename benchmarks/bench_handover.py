@@ -45,6 +45,7 @@ async def _hand_over(address: str, broker: psutil.Process | None, there: Panel, 
     alone = await _pace(EventBus(), seconds / 2)
     bus = EventBus()
     publisher = Publisher(bus, connect(address), lambda: "1")
+    numbers: Numbers = {}
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(publisher.run)
         warm = int(_RATE * 0.5)

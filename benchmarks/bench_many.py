@@ -60,7 +60,7 @@ async def _send_all(address: str, batches: list[list[bytes]], kept: int, there: 
     for bridge, batch in zip(bridges, first, strict=True):
         await bridge.publish(batch, "")
     await anyio.to_thread.run_sync(there.told, kept * len(first))
-    count = sum(map(len, batches))
+    count, told = sum(map(len, batches)), dict[str, float]()
     async with anyio.create_task_group() as tasks:
         for number, (bridge, own) in enumerate(zip(bridges, batches, strict=True)):
             tasks.start_soon(_send, bridge, own, number)
