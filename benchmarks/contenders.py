@@ -19,6 +19,9 @@ NAMES: Final = (
     "page",
     "bridge",
     "slow_clients",
+    "handover",
+    "workers",
+    "many",
 )
 """The measured paths; `bench_<name>.py` has each."""
 

@@ -32,21 +32,22 @@ class Served:
 
     :ivar port: where it answers
     :ivar page: the address of its page, if it has one
+    :ivar process: it, or the parent of all that serve
     """
 
     def __init__(self, process: int, port: int, page: str = "") -> None:
         self.port = port
         self.page = page or f"http://127.0.0.1:{port}"
-        self._process = psutil.Process(process)
+        self.process = psutil.Process(process)
 
     def cpu(self) -> float:
         """Return the seconds of processor time it has used."""
-        times = self._process.cpu_times()
+        times = self.process.cpu_times()
         return float(times.user + times.system)
 
     def memory(self) -> int:
         """Return the bytes of memory it holds now."""
-        return int(self._process.memory_info().rss)
+        return int(self.process.memory_info().rss)
 
 
 def pin(core: int, pid: int = 0) -> None:
@@ -94,6 +95,14 @@ def _addresses(printed: Path, process: "subprocess.Popen[bytes]") -> dict[str, r
             return found
         time.sleep(0.1)
     raise RuntimeError(f"reqscope did not start: {printed.read_text()}")
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def end(process: "subprocess.Popen[Any]") -> None:

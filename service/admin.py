@@ -114,7 +114,8 @@ class ControlPlane:
         self.app.include_router(workers_router(receiver, pipeline))
         if stubs is not None:
             self.app.include_router(mock_router(stubs, pipeline.bus))
-        self.app.include_router(query_router(pipeline, self._more(capture)))
+        elsewhere = (lambda: 0) if receiver is None else (lambda: receiver.workers.in_flight)
+        self.app.include_router(query_router(pipeline, self._more(capture), elsewhere))
         answer_with_problems(self.app)
         self._guard(policy or Everybody())
         describe(self.app)

@@ -38,7 +38,7 @@ class Events(msgspec.Struct):
 
 
 class InFlight(msgspec.Struct):
-    """The oldest first."""
+    """The oldest first. Those of workers that report here are counted, and not listed."""
 
     in_flight: list[Running]
     count: int

@@ -34,10 +34,11 @@ class JSON(Response):
         return encode(content)
 
 
-def query_router(pipeline: Pipeline, more: Statistics) -> APIRouter:
+def query_router(pipeline: Pipeline, more: Statistics, in_flight_elsewhere: Callable[[], int] = lambda: 0) -> APIRouter:
     """Return the routes of the control plane that read.
 
     :param more: what `/api/stats` is to tell beside the pipeline's own statistics
+    :param in_flight_elsewhere: how many requests are in flight in the processes that report here
     """
     router = APIRouter(default_response_class=JSON)
     bus = pipeline.bus
@@ -65,7 +66,8 @@ def query_router(pipeline: Pipeline, more: Statistics) -> APIRouter:
 
     @router.get("/api/in-flight", summary="Requests that have begun and not ended, oldest first")
     async def in_flight(limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 100) -> Response:
-        return JSON({"in_flight": bus.in_flight.oldest(limit), "count": len(bus.in_flight)})
+        # Those of other processes are counted, and not listed.
+        return JSON({"in_flight": bus.in_flight.oldest(limit), "count": len(bus.in_flight) + in_flight_elsewhere()})
 
     @router.get("/api/errors", summary="Exceptions by type, route and line, the latest first")
     async def errors() -> Response:

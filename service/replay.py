@@ -22,7 +22,9 @@ TIMEOUT: Final = 30.0
 _SETTLE: Final = 0.5
 """Seconds for an application that has answered to return, or to raise what the event is to tell of."""
 
-NO_APPLICATION: Final = "there is no application to send it to: this is a collector"
+NO_APPLICATION: Final = (
+    "there is no application to send it to: this is a collector, and what reports to it runs in other processes"
+)
 
 Scope = Mapping[str, Any]
 

@@ -185,7 +185,7 @@ class Settings(BaseSettings):
     )
     collector: str = Field(
         default="",
-        description="Where processes meet, such as unix:/tmp/reqscope.sock or redis://host: `serve` reads there.",
+        description="Where processes meet: unix:/tmp/reqscope.sock, redis://host or nats://host. `serve` reads there.",
     )
     worker: str = Field(
         default="",

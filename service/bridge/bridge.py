@@ -27,11 +27,12 @@ class Bridge(Protocol):
         """Seconds of quiet after which a publisher is to say that it is there."""
         ...
 
-    async def publish(self, packed: bytes) -> None:
+    async def publish(self, packed: bytes, name: str) -> None:
         """Hand over one batch, and return once it is safe there. For one task at a time.
 
         If cancelled, the batch may or may not have been handed over; the next call is not mixed up with it.
 
+        :param name: the same for a batch that is handed over again, and for no other; empty for a sign of life
         :raises BridgeError: it may not have been handed over
         """
         ...
@@ -73,4 +74,10 @@ def connect(address: str) -> Bridge:
         except ImportError:
             raise AddressError("Redis needs its client: pip install 'reqscope[redis]'") from None
         return RedisBridge(address)
-    raise AddressError("write unix:/run/reqscope.sock or redis://host:6379/0")
+    if scheme in ("nats", "tls"):
+        try:
+            from .nats_jetstream import NatsBridge
+        except ImportError:
+            raise AddressError("NATS needs its client: pip install 'reqscope[nats]'") from None
+        return NatsBridge(address)
+    raise AddressError("write unix:/run/reqscope.sock, redis://host:6379/0 or nats://host:4222")

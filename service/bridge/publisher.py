@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import quote
 
 import anyio
 
@@ -60,7 +61,7 @@ class Publisher:
         self._bus = bus
         self._bridge = bridge
         self._name = worker
-        self._worker = ""
+        self._worker = self._prefix = ""
         self._spool = Spool(spool_bytes)
         self._thinned: list[Event] = []
         self._number = 0
@@ -82,6 +83,7 @@ class Publisher:
     async def run(self) -> None:
         """Hand over until the bus is closed, then what is left, for as long as a moment suffices."""
         self._worker = self._name()
+        self._prefix = f"{quote(self._worker)}-{self._bus.boot}"
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._send)
             subscription = self._bus.subscribe(
@@ -148,26 +150,25 @@ class Publisher:
             if self._thinned:
                 self._put(Batch([], 0, self._next))
             else:
-                await self._bridge.publish(self._sign_of_life(self._bridge.heartbeat))
+                await self._bridge.publish(self._sign_of_life(self._bridge.heartbeat), "")
             return
-        if first.data is None:
-            hole = self._header(first.number, first.after, missed=first.covers, uncounted=first.thinned)
-            await self._bridge.publish(pack(hole))
-        else:
-            await self._bridge.publish(first.data)
+        data = first.data
+        if data is None:
+            data = pack(self._header(first.number, first.after, missed=first.covers, uncounted=first.thinned))
+        await self._bridge.publish(data, f"{self._prefix}-{first.number}")
         self._handed_over += first.covers if first.data is not None else 0
         self._safe = first.after + first.covers
         self._spool.pop()
 
     async def _say_hello(self) -> None:
         try:
-            await self._bridge.publish(self._sign_of_life(self._bridge.heartbeat))
+            await self._bridge.publish(self._sign_of_life(self._bridge.heartbeat), "")
         except BridgeError:
             return  # the first batch meets the same, and is not given up
 
     async def _say_goodbye(self) -> None:
         try:
-            await self._bridge.publish(self._sign_of_life(0.0))
+            await self._bridge.publish(self._sign_of_life(0.0), "")
         except BridgeError:
             return
         finally:

@@ -1,6 +1,7 @@
 """Reads a bridge, and publishes on the bus of this process what others captured."""
 
 import logging
+from bisect import bisect_right
 from typing import Any, Final
 
 import anyio
@@ -13,7 +14,9 @@ from .packed import Packed, unpack
 from .workers import Workers
 
 WINDOW: Final = 0.02
-"""Seconds that events are held, so that those of several workers can be put in order: as long as one may pack."""
+"""Seconds that events are held at most, so that those of several workers can be put in order: as long as one packs."""
+_STEP: Final = 0.005
+"""Seconds between two looks at what is held."""
 _RETRY: Final = 0.5
 _SHOWN_LOSSES: Final = 3
 
@@ -86,6 +89,8 @@ class Receiver:
             if event.failure is not None:
                 self._bus.failures.note(event)
             self._waiting.append((_ended(event), now, event))
+        if packed.events:
+            self.workers.tell(packed, self._waiting[-1][0])
         for event in packed.thinned:
             self._bus.thin(event)
         if packed.thinned and not packed.events:
@@ -107,15 +112,25 @@ class Receiver:
             if not self._waiting:
                 self._news = anyio.Event()
                 await self._news.wait()
-            await anyio.sleep(WINDOW / 2)
-            ordered, cutoff = self._sorted(), anyio.current_time() - WINDOW
-            # All that has waited long enough, and what ended before that: clocks that differ hold nothing up.
-            due = max((index for index, (_, arrived, _) in enumerate(ordered, 1) if arrived <= cutoff), default=0)
+            await anyio.sleep(_STEP)
+            ordered, cutoff, told = self._sorted(), anyio.current_time() - WINDOW, self.workers.told
+            # Before what every worker has told of nothing can come any more. For the others, all that has waited long
+            # enough, and what ended before that: a worker that is idle, or whose clock is late, holds nothing up.
+            due = bisect_right(ordered, told, key=_when_ended)
+            for index in range(len(ordered), due, -1):
+                if ordered[index - 1][1] <= cutoff:
+                    due = index
+                    break
             self._waiting = ordered[due:]
-            self._bus.publish_all([event for _, _, event in ordered[:due]])
+            if due:
+                self._bus.publish_all([event for _, _, event in ordered[:due]])
 
     def _sorted(self) -> list[tuple[int, float, Event]]:
-        return sorted(self._waiting, key=lambda each: each[0])
+        return sorted(self._waiting, key=_when_ended)
+
+
+def _when_ended(waiting: tuple[int, float, Event]) -> int:
+    return waiting[0]
 
 
 def _ended(event: Event) -> int:

@@ -27,7 +27,8 @@ _START: Final = b"0-0"
 class RedisBridge:
     """One entry of a stream per batch; each reader has a cursor of its own, so that any number of panels see all.
 
-    :param address: as redis-py has it, and `?stream=` for another name than `reqscope:batches`
+    :param address: as redis-py has it, and `?stream=` for another name than `reqscope:batches`, `?retain=` for how many
+        batches the stream keeps if not 10 000
     :raises AddressError: it is not understood
     """
 
@@ -37,6 +38,10 @@ class RedisBridge:
         parts = urlsplit(address)
         query = parse_qs(parts.query)
         self.stream = query.pop("stream", [STREAM])[0]
+        retain = query.pop("retain", [str(RETAINED)])[0]
+        if not retain.isdecimal() or not int(retain):
+            raise AddressError(f"write ?retain=100000, or another number of batches, not {retain!r}")
+        self.retain = int(retain)
         try:
             # Without retries of its own: it would send a batch again whose answer was lost, and say that all is well.
             self._redis: Any = Redis.from_url(
@@ -51,9 +56,9 @@ class RedisBridge:
         self._cursor: bytes | None = None
         """Id of the last entry that was taken."""
 
-    async def publish(self, packed: bytes) -> None:
+    async def publish(self, packed: bytes, name: str) -> None:
         """See `Bridge.publish`."""
-        await self._call("XADD", self.stream, "MAXLEN", "~", RETAINED, "*", "d", packed)
+        await self._call("XADD", self.stream, "MAXLEN", "~", self.retain, "*", "d", packed)
 
     async def read(self, take: Take) -> None:
         """See `Bridge.read`. It begins with the last `HISTORY` bytes."""

@@ -31,7 +31,7 @@ class UnixBridge:
         self.path = path
         self._stream: ByteStream | None = None
 
-    async def publish(self, packed: bytes) -> None:
+    async def publish(self, packed: bytes, name: str) -> None:
         """See `Bridge.publish`."""
         stream, self._stream = self._stream, None
         try:

@@ -38,6 +38,12 @@ class Worker:
     heartbeat: float = 0.0
     """Seconds within which it is to be heard again; 0 once it said goodbye."""
     replaced: bool = False
+    born: float = 0.0
+    """When it was heard first."""
+    replaces: bool = False
+    """Whether it is known in whose place it is."""
+    told: int = 0
+    """When the last event ended that it told of, in nanoseconds by its clock."""
 
     def status(self, now: float) -> str:
         """Return `reporting`; `ended` after a goodbye; `dead` without one, and `gone` when that is long ago; `replaced`
@@ -87,7 +93,8 @@ class Workers:
         key = (packed.worker, packed.boot)
         worker = self._lives.get(key)
         if worker is None:
-            worker = self._lives[key] = Worker(packed.worker, packed.boot, packed.host)
+            worker = Worker(packed.worker, packed.boot, packed.host, born=self._clock() - age)
+            self._lives[key] = worker
             self._replace(worker)
             self._forget()
         worker.heard = max(worker.heard, self._clock() - age)
@@ -106,6 +113,17 @@ class Workers:
         worker.events += len(packed.events) + len(packed.thinned)
         return True
 
+    def tell(self, packed: Packed, ended: int) -> None:
+        """Take note of when the last event of a batch ended, which was heard."""
+        worker = self._lives[packed.worker, packed.boot]
+        worker.told = max(worker.told, ended)
+
+    @property
+    def told(self) -> int:
+        """Until when all that report have told of what ended, in nanoseconds; 0 while one has told of nothing."""
+        now = self._clock()
+        return min((each.told for each in self._lives.values() if each.status(now) == "reporting"), default=0)
+
     @property
     def reporting(self) -> int:
         now = self._clock()
@@ -114,6 +132,7 @@ class Workers:
     @property
     def expected(self) -> int:
         now = self._clock()
+        self._replace_dead(now)
         return self._expected or sum(worker.status(now) in ("reporting", "dead") for worker in self._lives.values())
 
     @property
@@ -124,6 +143,7 @@ class Workers:
     def rows(self) -> list[WorkerRow]:
         """Return all that are remembered, by name, the latest life of each first."""
         now = self._clock()
+        self._replace_dead(now)
         rows = [
             WorkerRow(
                 each.name, each.boot, each.host, each.status(now), each.events, each.lost, each.uncounted,
@@ -134,13 +154,22 @@ class Workers:
         return sorted(rows, key=lambda row: row.worker)
 
     def _replace(self, newcomer: Worker) -> None:
-        """One that bears its name is over; failing that, so is one of its host that is dead."""
-        now = self._clock()
-        others = [each for each in self._lives.values() if each is not newcomer and not each.replaced]
-        same = [each for each in others if each.name == newcomer.name]
-        dead = [each for each in others if each.host == newcomer.host and each.status(now) == "dead"]
-        for each in same or dead[:1]:
-            each.replaced = True
+        """Whoever bears its name is over."""
+        for each in self._lives.values():
+            if each is not newcomer and each.name == newcomer.name:
+                each.replaced = newcomer.replaces = True
+
+    def _replace_dead(self, now: float) -> None:
+        """Of others, one that is dead is over once its host has a worker that came after it was last heard.
+
+        It may come long before the death is noticed: a server that forks its workers takes no time.
+        """
+        dead = [each for each in self._lives.values() if not each.replaced and each.status(now) == "dead"]
+        for each in dead:
+            for other in self._lives.values():
+                if not other.replaces and other.host == each.host and other.born > each.heard:
+                    each.replaced = other.replaces = True
+                    break
 
     def _forget(self) -> None:
         if len(self._lives) > MAX_KEPT:

@@ -1,5 +1,6 @@
 """`reqscope config`, `redact` and `query`: commands that need no server."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -82,4 +83,4 @@ def _shown(value: object) -> str:
         case dict():
             return ", ".join(f"{key}={item}" for key, item in value.items())
         case _:
-            return str(value)
+            return re.sub("//[^/@]*@", "//[redacted]@", str(value))  # credentials in an address

@@ -53,8 +53,8 @@ FLAGS: Final[dict[str, Any]] = {
         typer.Option(
             "--collector",
             metavar="ADDRESS",
-            help="Where processes meet: `serve` reads what others hand over at unix:/tmp/reqscope.sock or "
-            "redis://host:6379.",
+            help="Where processes meet: `serve` reads what others hand over at unix:/tmp/reqscope.sock, "
+            "redis://host:6379 or nats://host:4222.",
         ),
     ],
     "sign_in": Annotated[

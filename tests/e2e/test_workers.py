@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -181,16 +182,35 @@ def test_a_worker_that_is_frozen_is_seen_as_such(start: Start, folder: Path, ope
         expect(page.locator("[data-id=workers]")).to_have_text("2 of 2", timeout=15_000)
 
 
+@pytest.mark.prove
+def test_a_collector_that_is_frozen_holds_up_nobody_and_gets_everything_afterwards(start: Start, folder: Path) -> None:
+    with start("run", "shop:app", "--app-dir", str(folder), "--workers", "2") as server:
+        wait_until(lambda: summary(server)["reporting"] == 2, "both workers")
+        before = server.stats()["published"]
+        collector = max(children(server), key=lambda child: child.memory_info().rss)  # Gradio is large
+        collector.send_signal(signal.SIGSTOP)
+        answered = [ask(server.api, range(8_000 + turn * 100, 8_100 + turn * 100)) for turn in range(5)]
+        threading.Event().wait(3)  # longer than a worker waits for an answer
+        answered.append(ask(server.api, range(8_500, 8_600)))
+        collector.send_signal(signal.SIGCONT)
+
+        assert sum(count for each in answered for count in each.values()) == 600
+        wait_until(lambda: server.stats()["published"] == before + 600, "all of them in the panel", 60)
+        assert (summary(server)["lost"], summary(server)["reporting"]) == (0, 2)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.prove)])
 def test_a_signal_ends_all_of_them_with_requests_and_pages_open(
     start: Start, folder: Path, open_page: Callable[..., Page], number: signal.Signals
 ) -> None:
     with start("run", "shop:app", "--app-dir", str(folder), "--workers", "2") as server:
-        open_page(server.panel)
+        page = open_page(f"{server.panel}/?view=flight")
         processes = children(server)
         with ThreadPoolExecutor(1) as threads:
             threads.submit(lambda: httpx.get(f"{server.api}/slow", timeout=60))
             wait_until(lambda: summary(server)["in_flight"] == 1, "a request in flight")
+            expect(page.locator(".rq-page")).to_contain_text("1 request is in flight in the workers that report here")
+            assert httpx.get(f"{server.panel}/api/in-flight").json() == {"in_flight": [], "count": 1}
 
             assert server.stop(number) == 0
         assert not any(process.is_running() for process in processes)

@@ -1,21 +1,25 @@
-"""Makes sure that there is a Redis for the tests: Debian's, started by them on ports of their own."""
+"""Makes sure that there are Redis and NATS for the tests: Debian's, started by them on ports of their own."""
 
 import os
 import shutil
 import subprocess
 import sys
 
+SERVERS = ("redis-server", "nats-server")
+"""The packages, and the programs in them."""
+
 
 def main() -> int:
-    if shutil.which("redis-server"):
+    missing = [server for server in SERVERS if not shutil.which(server)]
+    if not missing:
         return 0
     if not shutil.which("apt-get") or os.geteuid() != 0:
-        print("The tests need redis-server; please install it", file=sys.stderr)
+        print(f"The tests need {' and '.join(missing)}; please install them", file=sys.stderr)
         return 1
-    print("Installing redis-server (Debian's), once", file=sys.stderr)
+    print(f"Installing {' and '.join(missing)} (Debian's), once", file=sys.stderr)
     quiet = {"stdout": subprocess.DEVNULL, "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}}
-    # The service that the package brings is not to be started: the tests start theirs.
-    for command in (["apt-get", "update"], ["apt-get", "install", "--yes", "--no-install-recommends", "redis-server"]):
+    # The services that the packages bring are not to be started: the tests start theirs.
+    for command in (["apt-get", "update"], ["apt-get", "install", "--yes", "--no-install-recommends", *missing]):
         if status := subprocess.run(command, check=False, **quiet).returncode:  # type: ignore[call-overload]
             return int(status)
     return 0

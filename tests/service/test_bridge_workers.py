@@ -112,6 +112,22 @@ def test_a_newcomer_of_the_same_name_takes_the_place_of_the_one_before(clock: Cl
     assert (workers.reporting, workers.expected) == (1, 2)
 
 
+def test_a_newcomer_may_come_before_the_death_is_noticed(clock: Clock) -> None:
+    workers = Workers(clock)
+    workers.hear(batch(1, 0, worker="h-1"))
+    workers.hear(batch(1, 0, worker="h-2"))
+    clock.now += 0.1
+    workers.hear(batch(0, 0, worker="h-2"))
+    workers.hear(batch(1, 0, worker="h-3"))
+    assert (workers.reporting, workers.expected) == (3, 3)
+    clock.now += 10
+    for alive in ("h-2", "h-3"):
+        workers.hear(batch(0, 0, worker=alive))
+
+    assert statuses(workers) == {("h-1", "a"): "replaced", ("h-2", "a"): "reporting", ("h-3", "a"): "reporting"}
+    assert (workers.reporting, workers.expected) == (2, 2)
+
+
 def test_a_newcomer_takes_the_place_of_a_dead_one_on_its_host_only(clock: Clock) -> None:
     workers = Workers(clock)
     workers.hear(batch(1, 0, worker="h-1"))

@@ -78,6 +78,12 @@ class TestHelp:
 
 
 class TestConfig:
+    def test_it_prints_no_credentials(self, run: Run) -> None:
+        shown = run("config", REQSCOPE_COLLECTOR="redis://user:of-the-test@host:6379/0").stdout
+
+        assert "of-the-test" not in shown
+        assert "redis://[redacted]@" in shown
+
     def test_it_prints_every_setting_with_its_value_and_its_source(self, run: Run) -> None:
         result = run("config", API_PORT="9001", REQSCOPE_PANEL_PORT="9002", GRADIO_PORT="9003", REQSCOPE_LOG="none")
 

@@ -17,6 +17,7 @@
       Object.assign(this, { box, open, filter, turn, stubs: mock });
       this.runList = new globalThis.reqscope.Runs(() => this.show(...this.last), () => refresh());
       this.order = { key: "count", down: true };
+      this.elsewhere = 0;
       this.unfolded = new Set(); // errors whose traceback is shown
       this.pressed = false; // a page that were written anew between press and release would swallow the click
       box.addEventListener("pointerdown", () => { this.pressed = true; });
@@ -37,6 +38,12 @@
       this.box.scrollTop = top;
       this.box.querySelector(".rq-scroll")?.scrollTo(aside, 0);
       if (focused) this.box.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+    }
+    // How many requests are in flight in other processes, of which nothing else is known here.
+    tellElsewhere(count) {
+      if (count === this.elsewhere) return;
+      this.elsewhere = count;
+      if (this.last?.[0] === "flight" && !this.box.hidden && this.box.isConnected) this.show(...this.last);
     }
     // Somebody has marked text in it, to copy it.
     isCopying() {
@@ -111,7 +118,9 @@
     }
     flight(rows) {
       const { formatSize, formatDuration } = globalThis.reqscope;
-      if (!rows.length) return [make("p", "Nothing is in flight.", "rq-none")];
+      const many = `${this.elsewhere} request${this.elsewhere > 1 ? "s are" : " is"} in flight in the workers that report here.`;
+      const elsewhere = this.elsewhere ? [make("p", many + " They are counted, and not listed.", "rq-none")] : [];
+      if (!rows.length) return elsewhere.length ? elsewhere : [make("p", "Nothing is in flight.", "rq-none")];
       const table = this.table(["Age", "Request", "State", "Client", "Request id"].map((label) => { const head = make("th", label); head.scope = "col"; return head; }));
       for (const row of rows) {
         const line = table.tBodies[0].insertRow();
@@ -119,7 +128,7 @@
         const what = `${row.kind === "websocket" ? "WebSocket" : row.method} ${row.path}${row.query ? "?" + row.query : ""}`;
         for (const text of [formatDuration(row.age * 1000), what, state, row.client ?? "", row.request_id ?? ""]) line.append(make("td", text));
       }
-      return [this.scroller(table, "In flight")];
+      return [this.scroller(table, "In flight"), ...elsewhere];
     }
     mock(content) { return this.stubs.parts(content); }
     runs(content) {
