@@ -31,6 +31,8 @@ MAX_LIVE: Final = 32
 
 _LINGER: Final = 0.25
 _LOOK_EVERY: Final = 1.0
+_FILLED: Final = 60
+"""Seconds that one look at the process may stand for: a clock that was set is not taken for a loop that was late."""
 _SAVE_EVERY: Final = 15.0
 """Seconds between two copies of a live run in the file: as much is lost when the process is killed."""
 _UNSAVED: Final = 8
@@ -337,17 +339,21 @@ class RunRecorder:
 
     async def _keep_watch(self) -> None:
         """Look at the process once a second while a run is live, end runs that are quiet, and save."""
+        since = int(time.time())
         while True:
             if not self._live:
                 self._changed = anyio.Event()
                 await self._changed.wait()
                 self._usage.look()
+                since = int(time.time())
             await anyio.sleep(_LOOK_EVERY)
+            now = int(time.time())
             cpu, memory = self._usage.look()
             self.catch_up()
             self._note_vitals()
             for tally in self._live.values():
-                tally.process(int(time.time()) - 1, cpu, memory)
+                tally.process(range(max(since, now - _FILLED, int(tally.run.started)), now), cpu, memory)
+            since = now
             self._end_quiet()
             await self._write_ended()
             if time.monotonic() - self._saved > _SAVE_EVERY:

@@ -177,7 +177,7 @@ def test_a_breach_exits_with_99_and_writes_what_a_ci_system_and_people_read(shop
     assert done.returncode == 99, done.stderr
     assert re.search(r"failed\s+p\(95\)<0\.001", done.stderr)
     assert ET.parse(suite).getroot().get("failures") == "1"
-    assert "Failed: 1 of 2 thresholds" in report.read_text()
+    assert "Failed. 1 of 2 thresholds breached." in report.read_text()
 
     baseline = reqscope("runs", "pin", "base", "gated", "--file", str(shop.file))
     again = shop.observe("--baseline", "base", "--fail-if", "avg<+1000000%", *load)
