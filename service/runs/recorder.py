@@ -6,7 +6,7 @@ import platform
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -53,6 +53,8 @@ class RunRecorder:
     :param settings: values to keep with each run, for people to read
     :param faults: how many failures of the capture's own there were so far
     :param skipped: how many requests passed unwatched so far
+    :param stragglers: waits until other processes have handed over what they captured so far, where there are some, and
+        returns the names of those that have not
     :param quiet: seconds without a request after which a run that began by itself ends
     :param detect: whether runs begin by themselves
     """
@@ -67,6 +69,7 @@ class RunRecorder:
         settings: Mapping[str, str],
         faults: Callable[[], int] = lambda: 0,
         skipped: Callable[[], int] = lambda: 0,
+        stragglers: Callable[[], Awaitable[Sequence[str]]] | None = None,
         quiet: float = 10.0,
         detect: bool = True,
     ) -> None:
@@ -77,6 +80,7 @@ class RunRecorder:
         self._faults = faults
         self._settings = dict(settings)
         self._skipped = skipped
+        self._stragglers = stragglers
         self._quiet = quiet
         self._detect = detect
         self._subscription = bus.subscribe(after=None, linger=_LINGER, name="runs", sealed=True)
@@ -144,9 +148,13 @@ class RunRecorder:
 
         :raises RunError: no such run is live
         """
+        late = await self._stragglers() if self._stragglers is not None and run_id in self._live else ()
         self.catch_up()
         if run_id not in self._live:
             raise RunError(f"there is no live run {run_id!r}")
+        if late:
+            note = f"Not heard from in time: {', '.join(late)}. Their last requests may be missing."
+            self._live[run_id].run.notes.append(note)
         self._live[run_id].run.exit_status = exit_status
         run = self._finish(run_id, "ended")
         await self._write_ended()
