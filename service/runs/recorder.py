@@ -36,6 +36,7 @@ _FILLED: Final = 60
 _SAVE_EVERY: Final = 15.0
 """Seconds between two copies of a live run in the file: as much is lost when the process is killed."""
 _UNSAVED: Final = 8
+_OF_ONE_PROCESS: Final = "In flight, loop lag, CPU and memory are those of the panel's process, and not of workers."
 _LISTED: Final = 100
 """Kept runs that an overview lists; `reqscope runs list` lists all."""
 _FEWEST: Final = 20
@@ -300,6 +301,7 @@ class RunRecorder:
             revision=self._revision or "",
             host=_host(),
             settings=self._settings,
+            notes=[] if self._stragglers is None else [_OF_ONE_PROCESS],
         )
         tally = self._live[run_id] = Tally(run, self._bus.boot)
         self._named.setdefault(run.label, run_id)
