@@ -135,6 +135,6 @@ TAKEN: Final[Mapping[str, Any]] = {
 """What it takes. Stubs may be YAML, too."""
 
 TEXTS: Final = {
-    "/api/stubs/export": {"application/yaml": "string", "application/json": "object"},
-    "/api/stubs/draft": {"application/yaml": "string"},
+    "/api/stubs/export": {"application/yaml": "object", "application/json": "object"},
+    "/api/stubs/draft": {"application/yaml": "object"},
 }
