@@ -17,6 +17,7 @@ from .workloads import request
 
 _RATE, _CPU = "requests/s", "CPU µs of the server per request"
 _MATCH, _MATCH_10 = "µs to find the stub of 1 000", "µs to find the stub of 10 000"
+_MATCH_ALIKE = "µs to find the stub of 1 000, of which 100 share its method and first segment"
 
 
 def _served(factory: Factory) -> Numbers:
@@ -30,15 +31,16 @@ def _served(factory: Factory) -> Numbers:
         return {_RATE: load.rate, _CPU: cpu, _SHARE: load.rate * cpu / 1e6}
 
 
-def _matched(stubs: int, seconds: float, *, linear: bool) -> float:
-    index = apps.store(stubs).index
+def _matched(stubs: int, seconds: float, *, linear: bool, alike: int = 1) -> float:
+    index = apps.store(stubs, alike).index
+    path = apps.path(stubs // 2 + alike // 2, alike)  # half of those that share its first segment are before it
     if linear:
         index = apps.LinearIndex(index.stubs)
     count, begun = 0, time.process_time()
     while (passed := time.process_time() - begun) < seconds:
-        asked = MockRequest("POST", f"/s{stubs // 2}/7", b"", (), b'{"amount":5}')
+        asked = MockRequest("POST", f"{path}/7", b"", (), b'{"amount":5}')
         found = next(stub for stub in index.candidates(asked) if stub.takes(asked))
-        assert found.stub.request.path == f"/s{stubs // 2}/{{id}}"
+        assert found.stub.request.path == f"{path}/{{id}}"
         count += 1
     return passed / count * 1e6
 
@@ -47,6 +49,7 @@ def _mock(factory: Factory, *, linear: bool) -> Measure:
     def measure(scale: float) -> Numbers:
         numbers = _served(factory)
         numbers[_MATCH] = _matched(apps.STUBS, 0.3 * scale, linear=linear)
+        numbers[_MATCH_ALIKE] = _matched(apps.STUBS, 0.3 * scale, linear=linear, alike=100)
         numbers[_MATCH_10] = _matched(10 * apps.STUBS, 0.3 * scale, linear=linear)
         return numbers
 
@@ -64,6 +67,7 @@ BENCH = Bench(
         _RATE: "FastAPI route",
         _CPU: "FastAPI route",
         _MATCH: "linear matching",
+        _MATCH_ALIKE: "linear matching",
         _MATCH_10: "linear matching",
         _SHARE: None,
     },

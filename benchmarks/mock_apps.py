@@ -22,11 +22,16 @@ ASKED = STUBS // 2
 """The stub that is asked for: half of all are before it."""
 
 
-def store(stubs: int = STUBS) -> StubStore:
-    """Return so many stubs, the asked one halfway through."""
-    stub = "- {{request: {{method: POST, path: '/s{n}/{{id}}', json: {{amount: 5}}}}, response: {{json: {{n: {n}}}}}}}"
+def path(n: int, alike: int = 1) -> str:
+    """Return the path that a stub answers, below a first segment that it shares with so many."""
+    return f"/s{n}" if alike == 1 else f"/g{n // alike}/s{n}"
+
+
+def store(stubs: int = STUBS, alike: int = 1) -> StubStore:
+    """Return so many stubs, the asked one halfway through, of which so many share method and first segment."""
+    stub = "- {{request: {{method: POST, path: '{path}/{{id}}', json: {{amount: 5}}}}, response: {{json: {{n: {n}}}}}}}"
     found = StubStore()
-    found.add_all(each.stub for each in parse("\n".join(stub.format(n=n) for n in range(stubs))))
+    found.add_all(each.stub for each in parse("\n".join(stub.format(n=n, path=path(n, alike)) for n in range(stubs))))
     return found
 
 

@@ -35,6 +35,7 @@ from .replay_api import replay_router
 from .runs.api import runs_router
 from .runs.recorder import RunRecorder
 from .runs.store import RunStore
+from .runs.stragglers import await_workers
 from .security_headers import SecurityHeaders
 from .stream import Streams, stream_router
 from .system import system
@@ -84,7 +85,7 @@ class ControlPlane:
         self._stubs = stubs
         self._streams = Streams(pipeline.bus)
         self._history = History(pipeline.settings.log_file) if pipeline.settings.history else None
-        self._runs = _recorder(pipeline, capture)
+        self._runs = _recorder(pipeline, capture, receiver)
         self.panel = Panel(
             pipeline.bus,
             pipeline.stats,
@@ -155,7 +156,7 @@ class ControlPlane:
         }
 
 
-def _recorder(pipeline: Pipeline, capture: Statistics) -> RunRecorder:
+def _recorder(pipeline: Pipeline, capture: Statistics, receiver: Receiver | None) -> RunRecorder:
     settings = pipeline.settings
     return RunRecorder(
         pipeline.bus,
@@ -165,6 +166,7 @@ def _recorder(pipeline: Pipeline, capture: Statistics) -> RunRecorder:
         faults=lambda: pipeline.faults.statistics().total,
         settings={name: str(getattr(settings, name)) for name in _TOLD},
         skipped=lambda: capture().get("skipped", 0),
+        stragglers=None if receiver is None else partial(await_workers, receiver.workers.rows),
         quiet=settings.run_quiet,
         detect=settings.detect_runs,
     )

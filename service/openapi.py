@@ -15,6 +15,8 @@ from .batches import MAX_RECORDS, Record
 from .bridge.publisher import PublisherStatistics
 from .bridge.workers import WorkerRow
 from .ingest import MAX_BATCH, MAX_BODY, Logged
+from .mock import documents
+from .mock.stub import Stub, StubFile
 from .problems import PROBLEM
 
 Document: TypeAlias = dict[str, Any]
@@ -90,6 +92,7 @@ _ANSWERS: Final[Mapping[str, Any]] = {
     "/api/workers": Reporting,
     "/livez": dict[str, str],
     "/readyz": dict[str, Any],
+    **documents.ANSWERS,
 }
 _TEXTS: Final = {
     "/api/export": {"application/x-ndjson": "string", "text/csv": "string", "application/json": "object"},
@@ -102,6 +105,7 @@ _TEXTS: Final = {
         "application/json": "object",
     },
     "/metrics": {"text/plain": "string", "application/openmetrics-text": "string"},
+    **documents.TEXTS,
 }
 _JSON: Final = "application/json"
 _ACK: Final[Document] = {
@@ -110,6 +114,8 @@ _ACK: Final[Document] = {
     "description": "`disk`: answer only when the records are in the log file, and synced to the disk.",
     "schema": {"type": "string", "enum": ["disk"]},
 }
+_UNUSED: Final = ("HTTPValidationError", "ValidationError")
+"""What FastAPI would answer. Here it is a problem."""
 
 
 def describe(app: FastAPI) -> None:
@@ -119,13 +125,19 @@ def describe(app: FastAPI) -> None:
     def openapi() -> Document:
         if app.openapi_schema is None:
             document = generate()
-            schemas, components = _schemas([*_ANSWERS.values(), Problem])
-            document["components"] = {"schemas": components}
-            known = dict(zip(_ANSWERS, schemas, strict=False))
+            schemas, components = _schemas([Problem, *_ANSWERS.values(), *documents.TAKEN.values()])
+            known, taken = dict(zip(_ANSWERS, schemas[1:], strict=False)), schemas[1 + len(_ANSWERS) :]
+            bodies = dict(zip(documents.TAKEN, taken, strict=True))
+            bodied = {name: each for name, each in document["components"]["schemas"].items() if name not in _UNUSED}
+            document["components"]["schemas"] = {**bodied, **components}
             for path, operations in document["paths"].items():
-                for operation in operations.values():
+                for method, operation in operations.items():
                     said = {status: each for status, each in operation["responses"].items() if status.startswith("2")}
-                    operation["responses"] = {**said, **_responses(path, known, schemas[-1])}
+                    route = f"{method} {path}"
+                    answer = known.get(route, known.get(path))
+                    operation["responses"] = {**said, **_responses(path, next(iter(said)), answer, schemas[0])}
+                    if route in bodies:
+                        operation["requestBody"] = _body(route, bodies[route])
             app.openapi_schema = document
         return app.openapi_schema
 
@@ -183,17 +195,24 @@ def _schemas(types: list[Any]) -> tuple[tuple[Document, ...], Document]:
     return schema_components(types, ref_template="#/components/schemas/{name}")
 
 
-def _responses(path: str, known: Mapping[str, Document], trouble: Document) -> Document:
+def _responses(path: str, status: str, known: Document | None, trouble: Document) -> Document:
     answers: Document = {}
-    if path in known:
-        answers["200"] = _answer("The answer", known[path], _JSON)
+    if known is not None:
+        answers[status] = _answer("The answer", known, _JSON)
     elif path in _TEXTS:
         content = {kind: {"schema": {"type": of}} for kind, of in _TEXTS[path].items()}
         answers["200"] = {"description": "The answer", "content": content}
     if path == "/readyz":
-        answers["503"] = _answer("Not ready", known[path], _JSON)
+        answers["503"] = _answer("Not ready", known or {}, _JSON)
+    if path == "/api/verify":
+        answers["409"] = _answer("It was not so", known or {}, _JSON)
     answers["4XX"] = _answer("Refused", trouble, PROBLEM.decode())
     return answers
+
+
+def _body(route: str, schema: Document) -> Document:
+    kinds = (_JSON, "application/yaml") if documents.TAKEN[route] in (Stub, StubFile) else (_JSON,)
+    return {"required": True, "content": {kind: {"schema": schema} for kind in kinds}}
 
 
 def _answer(description: str, schema: Document, media_type: str) -> Document:

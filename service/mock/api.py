@@ -13,6 +13,7 @@ from reqscope.bus.schema import text_or_base64
 from reqscope.service.query import JSON
 
 from .answer import AnswerTooLarge
+from .documents import Switch, Try
 from .drafts import draft_of_event, draft_of_unmatched
 from .files import StubError, parse
 from .journal import as_text
@@ -84,14 +85,14 @@ def mock_router(store: StubStore, bus: EventBus) -> APIRouter:
 
     @router.post("/api/stubs/try", summary="What a request would be answered with; nothing is counted")
     async def try_(request: Request) -> Response:
-        return JSON(_tried(store, _decoded(await _body(request), _Try)))
+        return JSON(_tried(store, _decoded(await _body(request), Try)))
 
-    @router.post("/api/stubs", summary="Add one stub, before those of its priority")
+    @router.post("/api/stubs", summary="Add one stub, before those of its priority", status_code=201)
     async def add(request: Request) -> Response:
         stub = _stub(await _body(request))
         return JSON(_shown(store, store.find_stub(_checked(lambda: store.add(stub)))), status_code=201)
 
-    @router.post("/api/stubs/import", summary="Add all of a file, in any known format")
+    @router.post("/api/stubs/import", summary="Add all of a file, in any known format", status_code=201)
     async def import_(request: Request) -> Response:
         content = await _body(request)
         found = _parsed(content)
@@ -124,7 +125,7 @@ def mock_router(store: StubStore, bus: EventBus) -> APIRouter:
     @router.patch("/api/stubs/{key}", summary='Switch a stub on or off: {"enabled": false}')
     async def enable(key: str, request: Request) -> Response:
         _found(store, key)
-        store.enable(key, _decoded(await _body(request), _Switch).enabled)
+        store.enable(key, _decoded(await _body(request), Switch).enabled)
         return JSON(_shown(store, _found(store, key)))
 
     @router.delete("/api/stubs/{key}", summary="Remove a stub")
@@ -143,18 +144,6 @@ def mock_router(store: StubStore, bus: EventBus) -> APIRouter:
         return JSON(verdict, status_code=200 if verdict.ok else 409)
 
     return router
-
-
-class _Try(msgspec.Struct, forbid_unknown_fields=True):
-    method: str = "GET"
-    path: str = "/"
-    """With the query, if there is one."""
-    headers: dict[str, str] = {}
-    body: str = ""
-
-
-class _Switch(msgspec.Struct, forbid_unknown_fields=True):
-    enabled: bool
 
 
 def overview(store: StubStore) -> dict[str, Any]:
@@ -195,7 +184,7 @@ def as_yaml(stub: Stub) -> str:
     return yaml.safe_dump(msgspec.to_builtins(stub), sort_keys=False, allow_unicode=True, width=120)
 
 
-def _tried(store: StubStore, what: _Try) -> dict[str, Any]:
+def _tried(store: StubStore, what: Try) -> dict[str, Any]:
     parts = urlsplit(what.path)
     headers = tuple((name.lower().encode(), value.encode("utf-8", "replace")) for name, value in what.headers.items())
     request = MockRequest(

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 WIDTH: Final = 540
 HEIGHT: Final = 170
-_LEFT, _RIGHT, _TOP, _BOTTOM = 58, 14, 10, 26
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 14, 10, 26
 _MOST_POINTS: Final = 600
 """A longer run is drawn by the worst of neighbouring seconds: the eye could not tell more apart."""
 
@@ -42,7 +42,7 @@ def lines_chart(
         max((value for line in lines for value in line.values if value is not None), default=0.0), binary=binary
     )
     left, right = (xs[0], max(xs[-1], xs[0] + 1)) if xs else (0.0, 1.0)
-    plot = _Plot(left, right, top)
+    plot = _Plot(left - 0.5, right + 0.5, top) if stacked else _Plot(left, right, top)  # a bar is as wide on both sides
     body = [plot.grid(show), *(plot.time_axis())]
     drawn = reversed(lines) if stacked else lines
     body += [plot.area(xs, line) if stacked else plot.line(xs, line) for line in drawn]
@@ -116,10 +116,9 @@ class _Plot:
     def area(self, xs: Sequence[float], line: Line) -> str:
         if not xs:
             return ""
-        width = max(1.0, (WIDTH - _LEFT - _RIGHT) / max(1, len(xs)) * 0.86)
+        width = max(1.0, (WIDTH - _LEFT - _RIGHT) / (len(xs) + 1) * 0.86)
         bars = "".join(
-            f"M{min(max(self.x(x) - width / 2, _LEFT), WIDTH - _RIGHT - width):.1f},{self.y(0):.1f}"
-            f"V{self.y(value):.1f}h{width:.1f}V{self.y(0):.1f}z"
+            f"M{self.x(x) - width / 2:.1f},{self.y(0):.1f}V{self.y(value):.1f}h{width:.1f}V{self.y(0):.1f}z"
             for x, value in zip(xs, line.values, strict=True)
             if value
         )

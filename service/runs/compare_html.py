@@ -68,7 +68,8 @@ def _cell(row: Row, run: int, quantile: int) -> str:
     if cell.change is None:
         return duration(cell.seconds)
     tone = "bad" if cell.change > _NOTABLE else "good" if cell.change < -_NOTABLE else "soft"
-    return f'{duration(cell.seconds)} <span class="{tone}">{100 * cell.change:+.1f} %</span>'
+    percent = f"{100 * cell.change:+.{0 if abs(cell.change) >= 1 else 1}f} %"
+    return f'{duration(cell.seconds)} <span class="{tone}">{percent}</span>'
 
 
 def _charts(comparison: Comparison) -> str:

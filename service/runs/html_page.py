@@ -55,7 +55,9 @@ th:first-child, td:first-child, .left td, .left th { text-align: left; }
 tbody th, .code { font-size: 12.5px;
   font-family: ui-monospace, "SF Mono", "Cascadia Mono", "Liberation Mono", monospace; }
 tbody th { white-space: normal; overflow-wrap: anywhere; min-width: 160px; }
-.left td { white-space: normal; overflow-wrap: anywhere; vertical-align: top; }
+.left td, .left th { white-space: normal; vertical-align: top; }
+.left td:last-child { overflow-wrap: anywhere; min-width: 120px; }
+.facts tbody th { width: 220px; min-width: 110px; }
 .left td:nth-child(2) { white-space: nowrap; }
 .good { color: var(--good); } .bad { color: var(--bad); font-weight: 600; } .warn { color: var(--warn); }
 ul { margin: 4px 0; padding-left: 20px; } li { overflow-wrap: anywhere; } .code { overflow-wrap: anywhere; }
@@ -63,7 +65,8 @@ footer { color: var(--soft); font-size: 12px; }
 @media print { :root { color-scheme: light; --page: #fff; }
   body { padding: 0; font-size: 11px; print-color-adjust: exact;
   -webkit-print-color-adjust: exact; } section { break-inside: avoid; } .charts { grid-template-columns: 1fr 1fr; }
-  .wide { overflow: visible; } th, td { padding-right: 8px; } }
+  .wide { overflow: visible; } table, th, tbody th, .code { font-size: 9px; }
+  th, td { padding: 3px 8px 3px 0; white-space: normal; } tbody th { min-width: 0; } .figures dd { font-size: 15px; } }
 @media (max-width: 520px) { svg text { font-size: 15px; } body { padding: 14px 10px; } section { padding: 12px; }
   .figures dd { font-size: 17px; } }
 """
@@ -90,10 +93,11 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], kind: str = ""
     """
     head = "".join(f'<th scope="col">{escape(each)}</th>' if each else "<td></td>" for each in headings)
     body = "".join(f"<tr>{_heading(row[0])}{''.join(f'<td>{cell}</td>' for cell in row[1:])}</tr>" for row in rows)
+    above = f"<thead><tr>{head}</tr></thead>" if any(headings) else ""
     label = escape(", ".join(filter(None, headings)) or "Details")
     return (
         f'<div class="wide" tabindex="0" role="group" aria-label="{label}">'
-        f'<table class="{kind}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        f'<table class="{kind}">{above}<tbody>{body}</tbody></table></div>'
     )
 
 

@@ -136,7 +136,7 @@ class Losses(msgspec.Struct, kw_only=True):
     unattributed: int = 0
     """Left out by sampling, so that nobody can say whose they were."""
     recorder_seconds: float = 0.0
-    """Time of the event loop that recording the run took."""
+    """Processor time of the event loop that recording the run took."""
 
     @property
     def total(self) -> int:

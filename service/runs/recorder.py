@@ -6,7 +6,7 @@ import platform
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -31,9 +31,12 @@ MAX_LIVE: Final = 32
 
 _LINGER: Final = 0.25
 _LOOK_EVERY: Final = 1.0
+_FILLED: Final = 60
+"""Seconds that one look at the process may stand for: a clock that was set is not taken for a loop that was late."""
 _SAVE_EVERY: Final = 15.0
 """Seconds between two copies of a live run in the file: as much is lost when the process is killed."""
 _UNSAVED: Final = 8
+_OF_ONE_PROCESS: Final = "In flight, loop lag, CPU and memory are those of the panel's process, and not of workers."
 _LISTED: Final = 100
 """Kept runs that an overview lists; `reqscope runs list` lists all."""
 _FEWEST: Final = 20
@@ -51,6 +54,8 @@ class RunRecorder:
     :param settings: values to keep with each run, for people to read
     :param faults: how many failures of the capture's own there were so far
     :param skipped: how many requests passed unwatched so far
+    :param stragglers: waits until other processes have handed over what they captured so far, where there are some, and
+        returns the names of those that have not
     :param quiet: seconds without a request after which a run that began by itself ends
     :param detect: whether runs begin by themselves
     """
@@ -65,6 +70,7 @@ class RunRecorder:
         settings: Mapping[str, str],
         faults: Callable[[], int] = lambda: 0,
         skipped: Callable[[], int] = lambda: 0,
+        stragglers: Callable[[], Awaitable[Sequence[str]]] | None = None,
         quiet: float = 10.0,
         detect: bool = True,
     ) -> None:
@@ -75,6 +81,7 @@ class RunRecorder:
         self._faults = faults
         self._settings = dict(settings)
         self._skipped = skipped
+        self._stragglers = stragglers
         self._quiet = quiet
         self._detect = detect
         self._subscription = bus.subscribe(after=None, linger=_LINGER, name="runs", sealed=True)
@@ -142,9 +149,13 @@ class RunRecorder:
 
         :raises RunError: no such run is live
         """
+        late = await self._stragglers() if self._stragglers is not None and run_id in self._live else ()
         self.catch_up()
         if run_id not in self._live:
             raise RunError(f"there is no live run {run_id!r}")
+        if late:
+            note = f"Not heard from in time: {', '.join(late)}. Their last requests may be missing."
+            self._live[run_id].run.notes.append(note)
         self._live[run_id].run.exit_status = exit_status
         run = self._finish(run_id, "ended")
         await self._write_ended()
@@ -290,6 +301,7 @@ class RunRecorder:
             revision=self._revision or "",
             host=_host(),
             settings=self._settings,
+            notes=[] if self._stragglers is None else [_OF_ONE_PROCESS],
         )
         tally = self._live[run_id] = Tally(run, self._bus.boot)
         self._named.setdefault(run.label, run_id)
@@ -337,17 +349,21 @@ class RunRecorder:
 
     async def _keep_watch(self) -> None:
         """Look at the process once a second while a run is live, end runs that are quiet, and save."""
+        since = int(time.time())
         while True:
             if not self._live:
                 self._changed = anyio.Event()
                 await self._changed.wait()
                 self._usage.look()
+                since = int(time.time())
             await anyio.sleep(_LOOK_EVERY)
+            now = int(time.time())
             cpu, memory = self._usage.look()
             self.catch_up()
             self._note_vitals()
             for tally in self._live.values():
-                tally.process(int(time.time()) - 1, cpu, memory)
+                tally.process(range(max(since, now - _FILLED, int(tally.run.started)), now), cpu, memory)
+            since = now
             self._end_quiet()
             await self._write_ended()
             if time.monotonic() - self._saved > _SAVE_EVERY:

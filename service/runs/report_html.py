@@ -20,6 +20,7 @@ FRACTIONS: Final = (
 _COLOURS: Final = ("c2xx", "c3xx", "c4xx", "c5xx", "other")
 _MOST_ROUTES: Final = 100
 _SAID: Final = {"passed": "Passed", "failed": "Failed", "unclear": "Unclear"}
+_OUTCOME: Final = {"passed": "kept", "failed": "breached", "unclear": "cannot be judged"}
 _TONE: Final = {"passed": "good", "failed": "bad", "unclear": "warn"}
 
 
@@ -67,12 +68,18 @@ def _header(run: Run) -> str:
 
 
 def _verdict(run: Run) -> str:
-    kept = sum(result.judgement == "passed" for result in run.results)
-    judged = f"{_SAID[run.verdict]}: {kept} of {len(run.results)} thresholds were kept to." if run.verdict else ""
     said = findings(run)
-    first = judged or (said.pop(0) if said else "Nothing stands out: no errors, nothing lost.")
+    first = _judged(run) or (said.pop(0) if said else "Nothing stands out: no errors, nothing lost.")
     rest = bullets(said) if said else ""
     return f'<section class="verdict {run.verdict or ""}"><strong>{escape(first)}</strong>{rest}</section>'
+
+
+def _judged(run: Run) -> str:
+    if run.verdict is None:
+        return ""
+    so = sum(result.judgement == run.verdict for result in run.results)
+    what = "Threshold" if len(run.results) == 1 else f"{so} of {len(run.results)} thresholds"
+    return f"{_SAID[run.verdict]}. {what} {_OUTCOME[run.verdict]}."
 
 
 def _figures(run: Run) -> str:
@@ -233,4 +240,4 @@ def _facts(run: Run) -> str:
         if value
     ]
     notes = bullets(run.notes) if run.notes else ""
-    return section("Where and how", table(("", ""), rows, "left") + notes)
+    return section("Where and how", table(("", ""), rows, "left facts") + notes)

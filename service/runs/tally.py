@@ -3,7 +3,7 @@
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, TypeAlias, TypeVar
 
 import msgspec
@@ -57,7 +57,7 @@ class Tally:
 
     def add(self, events: Sequence[Event]) -> None:
         """Count `events`, each in the second it ended in. Exported log lines are no requests."""
-        began = time.perf_counter()
+        began = time.thread_time()
         self.touched = time.monotonic()
         first, last = sys.maxsize, 0
         alike: dict[tuple[int, str, str | None, int, str], list[Event]] = {}
@@ -80,7 +80,7 @@ class Tally:
         if alike:
             self._note_times(first / _NANO, last / _NANO)
         self._close_seconds()
-        self.run.losses.recorder_seconds += time.perf_counter() - began
+        self.run.losses.recorder_seconds += time.thread_time() - began
 
     def vitals(self, second: int, *, lag: float, in_flight: int) -> None:
         """Note how busy the event loop was in `second`; the worst counts."""
@@ -88,10 +88,11 @@ class Tally:
         found.lag = max(found.lag or 0.0, lag)
         found.in_flight = max(found.in_flight or 0, in_flight)
 
-    def process(self, second: int, cpu: float | None, memory: int | None) -> None:
-        """Note what the process used in `second`."""
-        found = self._second(second)
-        found.cpu, found.memory = cpu, memory
+    def process(self, seconds: Iterable[int], cpu: float | None, memory: int | None) -> None:
+        """Note what the process used in `seconds`: several, where the event loop was too late to look at each."""
+        for second in seconds:
+            found = self._second(second)
+            found.cpu, found.memory = cpu, memory
 
     def freeze(self) -> Run:
         """Return the run as it is now. What is counted later is not in it."""

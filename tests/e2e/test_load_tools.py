@@ -177,7 +177,7 @@ def test_a_breach_exits_with_99_and_writes_what_a_ci_system_and_people_read(shop
     assert done.returncode == 99, done.stderr
     assert re.search(r"failed\s+p\(95\)<0\.001", done.stderr)
     assert ET.parse(suite).getroot().get("failures") == "1"
-    assert "Failed: 1 of 2 thresholds" in report.read_text()
+    assert "Failed. 1 of 2 thresholds breached." in report.read_text()
 
     baseline = reqscope("runs", "pin", "base", "gated", "--file", str(shop.file))
     again = shop.observe("--baseline", "base", "--fail-if", "avg<+1000000%", *load)
@@ -309,6 +309,52 @@ def test_a_run_of_locust_counts_exactly_what_locust_does(shop: Shop, tmp_path: P
     run = shop.run(kind)
     assert run["requests"] == run["client"][0]["requests"] == 200
     assert run["client"][0]["tool"] == "Locust"
+
+
+JMETER = Path("/usr/share/jmeter")
+"""Where Debian's packages jmeter and jmeter-http put it."""
+
+
+@pytest.mark.prove
+def test_what_jmeter_says_of_itself_is_what_the_server_counted(shop: Shop, tmp_path: Path) -> None:
+    plan, jtl = Path(__file__).with_name("jmeter_plan.java"), tmp_path / "result.jtl"
+    if not (JMETER / "lib" / "ext" / "ApacheJMeter_http.jar").exists() or not shutil.which("javac"):
+        pytest.skip("JMeter is not installed: Debian has it in jmeter and jmeter-http, beside a JDK")
+    path = ":".join([*(f"{JMETER}/{part}/*" for part in ("bin", "lib", "lib/ext")), "/usr/share/java/*"])
+    java = ["java", "-cp", path, str(plan), shop.server.api.rpartition(":")[2], "/work", str(jtl)]
+    done = shop.observe("--label", "jmeter", "--", *java, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    added = reqscope("runs", "client", "jmeter", str(jtl), "--file", str(shop.file))
+
+    assert added.returncode == 0, added.stderr
+    run = shop.run("jmeter")
+    (side,) = run["client"]
+    assert (side["tool"], side["requests"], side["errors"]) == ("JMeter", 100, 0)
+    assert run["requests"] == 100
+    assert 0.0009 <= side["p50"] <= side["maximum"]
+
+
+def test_a_run_of_several_workers_counts_the_requests_of_all(shop: Shop, start: Start) -> None:
+    folder = str(shop.file.parent)
+    with start("run", "counting_shop:app", "--app-dir", folder, "--workers", "2") as server:
+        wait_until(lambda: _reporting(server) == 2, "two workers")
+        work = f"{server.api}/work"
+        for label in ("first of workers", "second of workers"):
+            load = ["--", tool("hey"), "-n", "400", "-c", "8", "-disable-keepalive", work]
+            done = reqscope("observe", "--url", server.panel, "--label", label, *load)
+            assert done.returncode == 0, done.stderr
+            assert "[200]\t400 responses" in done.stdout
+
+            run = httpx.get(f"{server.panel}/api/runs/{label}").raise_for_status().json()
+            assert (run["requests"], run["durations"]["count"], run["losses"]["missed"]) == (400, 400, 0)
+            assert sum(run["durations"]["buckets"].values()) == 400
+        events = server.events(filter="path:/work", limit=1000)
+        assert {event["service.instance.id"] for event in events} == {"1", "2"}
+
+
+def _reporting(server: Server) -> int:
+    summary = httpx.get(f"{server.panel}/api/workers").json()["summary"]
+    return summary["reporting"] if summary else 0
 
 
 GUIDE = Path(__file__).parents[2] / "docs" / "load-tests.md"

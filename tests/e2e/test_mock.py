@@ -7,12 +7,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests import nursery
 
 from .axe import DESK, PHONE, violations
 from .conftest import Server, Start, wait_until
+from .test_sign_in import add_user, sign_in
 
 STUBS = """
 stubs:
@@ -177,3 +178,26 @@ class TestThePageOfStubs:
         with start("serve") as server:
             page = open_page(server.panel)
             expect(page.get_by_role("link", name="Mock")).to_be_hidden()
+
+    def test_a_viewer_is_offered_nothing_that_would_be_refused(
+        self, start: Start, browser: Browser, file: Path, tmp_path: Path
+    ) -> None:
+        add_user(tmp_path, "bob")
+        with start("serve", "--stubs", str(file), configuration=tmp_path) as server, browser.new_context() as context:
+            page = context.new_page()
+            page.goto(f"{server.panel}/?view=mock")
+            sign_in(page, "bob")
+            row = page.get_by_role("row", name="POST /pay/{id}")
+            expect(row.get_by_role("checkbox")).to_be_disabled()
+            expect(page.get_by_text("Only an admin may change stubs")).to_be_visible()
+            for name in ("New stub", "Import …", "Try a request", "Reset hits and states", "Try pay", "Delete pay"):
+                expect(page.get_by_role("button", name=name)).to_have_count(0)
+
+            row.get_by_role("button", name="pay", exact=True).click()
+            dialog = page.get_by_role("dialog")
+            expect(dialog.get_by_role("textbox")).not_to_be_editable()
+            expect(dialog.get_by_role("button", name="Save")).to_have_count(0)
+            dialog.get_by_role("button", name="Close").click()
+
+            page.get_by_role("link", name="Runs").click()
+            expect(page.get_by_role("button", name="Begin a run")).to_be_disabled()

@@ -1,5 +1,7 @@
 """Requests made from the OpenAPI documents, good ones and bad ones: no failure, and each answer is as documented."""
 
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, Final
@@ -18,6 +20,7 @@ from reqscope.service.collector import data_plane, fallback_app
 from reqscope.service.hosts import LOOPBACK_HOSTS, Hosts
 from reqscope.service.launcher import bounded
 from reqscope.service.limits import Limits
+from reqscope.service.mock import StubStore
 from reqscope.service.pipeline import Pipeline
 
 from .conftest import serving
@@ -47,6 +50,18 @@ CONTROL = (
     "/api/runs/{run}/report",
     "/api/runs/{run}/end",
     "/api/baselines/{name}",
+    "/api/stubs",
+    "/api/stubs/schema",
+    "/api/stubs/export",
+    "/api/stubs/unmatched",
+    "/api/stubs/chaos",
+    "/api/stubs/draft",
+    "/api/stubs/check",
+    "/api/stubs/try",
+    "/api/stubs/import",
+    "/api/stubs/reset",
+    "/api/stubs/{key}",
+    "/api/verify",
 )
 ENDLESS = ("/api/events/stream",)
 """Routes that answer for as long as the client listens, and are tested by themselves."""
@@ -59,7 +74,7 @@ def planes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]
     runs_file = tmp_path_factory.mktemp("runs") / "runs.sqlite3"
     pipeline = Pipeline(Settings(log="none", bodies="all", runs_file=runs_file))
     plane, capture = data_plane(pipeline, fallback_app())
-    control = ControlPlane(pipeline, lambda: asdict(capture.statistics()), Hosts(LOOPBACK_HOSTS))
+    control = ControlPlane(pipeline, lambda: asdict(capture.statistics()), Hosts(LOOPBACK_HOSTS), stubs=StubStore())
     options: dict[str, Any] = {"http": bounded(Limits()), "lifespan": "on"}
     with (
         start_blocking_portal(backend_options={"use_uvloop": True}) as portal,
@@ -103,3 +118,24 @@ def test_whatever_is_asked_is_answered_as_documented(documents: dict[str, Any], 
             case.call_and_validate(excluded_checks=[positive_data_acceptance], timeout=60)
 
         ask()
+
+
+def test_every_schema_that_is_named_is_there(planes: dict[str, str]) -> None:
+    for url in planes.values():
+        document = httpx.get(f"{url}/openapi.json").json()
+        named = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(document)))
+
+        assert named == named & set(document["components"]["schemas"])
+
+
+def test_a_stub_is_described_key_by_key(planes: dict[str, str]) -> None:
+    document = httpx.get(f"{planes['control']}/openapi.json").json()
+    operation = document["paths"]["/api/stubs"]["post"]
+    taken = operation["requestBody"]["content"]
+
+    assert taken.keys() == {"application/json", "application/yaml"}
+    assert taken["application/json"]["schema"] == {"$ref": "#/components/schemas/Stub"}
+    assert {"request", "response", "responses"} <= document["components"]["schemas"]["Stub"]["properties"].keys()
+    assert operation["responses"]["201"]["content"]["application/json"]["schema"] == {
+        "$ref": "#/components/schemas/Shown"
+    }

@@ -15,6 +15,7 @@
     return element;
   };
   const NEW = "name: new stub\nrequest:\n  method: GET\n  path: /hello/{name}\nresponse:\n  status: 200\n  json:\n    hello: \"{{request.path.name}}\"\n";
+  const ADMINS = "Only an admin may change stubs and try them.";
   const CHAOS = [["", "off"], ["0.1", "10 % of answers fail"], ["0.5", "half of the answers fail"], ["1", "all answers fail"]];
 
   // Ask the API; an answer that is no success is an Error in its words.
@@ -29,7 +30,7 @@
   class Mock {
     // `filter` goes to the live view with a filter.
     constructor(dialog, { filter }) {
-      Object.assign(this, { dialog, filter, said: "", find: "" });
+      Object.assign(this, { dialog, filter, said: "", find: "", admin: true }); // without an admin, what the server would refuse is not offered
       dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
     }
     parts(content) {
@@ -54,8 +55,15 @@
       search.oninput = () => { this.find = search.value; this.narrow(); };
       file.type = "file"; file.accept = ".yaml,.yml,.json,.har"; file.hidden = true;
       file.onchange = () => { if (file.files[0]) this.act(async () => { await ask("POST", "/import", await file.files[0].text()); }, `${file.files[0].name} is imported.`); };
-      bar.append(button("New stub", () => this.edit("New stub", NEW, "POST", ""), "new"), button("Import …", () => file.click(), "import"), file);
-      const out = bar.appendChild(make("a", "Export")); out.href = "api/stubs/export"; out.download = "stubs.yaml"; out.dataset.focus = "export";
+      const out = make("a", "Export"); out.href = "api/stubs/export"; out.download = "stubs.yaml"; out.dataset.focus = "export";
+      if (!this.admin) bar.append(out, make("span", chaos ? `Chaos: ${Math.round(chaos.share * 100)} % of answers fail. ${ADMINS}` : ADMINS, "rq-soft"));
+      else this.steering(bar, out, file, chaos);
+      const said = bar.appendChild(make("span", this.said, "rq-soft")); said.setAttribute("role", "status");
+      this.place = bar;
+      return bar;
+    }
+    steering(bar, out, file, chaos) {
+      bar.append(button("New stub", () => this.edit("New stub", NEW, "POST", ""), "new"), button("Import …", () => file.click(), "import"), file, out);
       bar.append(button("Try a request", () => this.tryOut({ method: "GET", path: "/" }), "try"), button("Reset hits and states", () => this.act(() => ask("POST", "/reset"), "Requests, hits and states are forgotten."), "reset"));
       const label = bar.appendChild(make("label", "Chaos ")), choice = label.appendChild(make("select"));
       choice.dataset.focus = "chaos"; choice.title = "Answers 503 in the place of stubs, for one minute";
@@ -63,9 +71,6 @@
       if (chaos && !CHAOS.some(([value]) => value === String(chaos.share))) choice.append(new Option(`${Math.round(chaos.share * 100)} % of answers fail`, String(chaos.share), false, true));
       choice.onchange = () => this.act(() => (choice.value ? ask("PUT", "/chaos", JSON.stringify({ share: Number(choice.value), seconds: 60 })) : ask("DELETE", "/chaos")));
       if (chaos) bar.append(make("b", `ends in ${Math.ceil(chaos.seconds)} s`, "rq-5"));
-      const said = bar.appendChild(make("span", this.said, "rq-soft")); said.setAttribute("role", "status");
-      this.place = bar;
-      return bar;
     }
     errors({ errors }) {
       return errors.map((error) => {
@@ -90,16 +95,17 @@
     line(row, each) {
       const { key, stub } = each, asked = stub.request ?? {}, methods = [asked.method ?? []].flat().join(",") || "ANY";
       const name = row.appendChild(make("th")), link = name.appendChild(button(each.name, () => this.open(each), `name ${key}`));
-      name.scope = "row"; link.className = "rq-link"; link.title = "Edit";
+      name.scope = "row"; link.className = "rq-link"; link.title = this.admin ? "Edit" : "Show";
       row.append(make("td", `${methods} ${asked.path ?? asked.path_regex ?? "/*"}`), make("td", answerOf(stub)));
       const hits = row.appendChild(make("td"));
       if (each.hits) { const go = hits.appendChild(button(count.format(each.hits), () => this.filter(term("stub", each.name)), `hits ${key}`)); go.className = "rq-link"; go.title = "Show its requests"; } else hits.textContent = "0";
       row.append(make("td", each.last ? new Date(each.last).toLocaleTimeString(undefined, { hour12: false }) : ""), make("td", each.source + (each.edited ? ", edited here" : "")));
       const on = row.appendChild(make("td")).appendChild(make("input"));
       on.type = "checkbox"; on.checked = each.enabled; on.dataset.focus = `on ${key}`; on.setAttribute("aria-label", `${each.name} answers`);
+      on.disabled = !this.admin; if (on.disabled) on.title = ADMINS;
       on.onchange = () => this.act(() => ask("PATCH", `/${key}`, JSON.stringify({ enabled: on.checked })));
       const acts = row.appendChild(make("td"));
-      for (const [text, act] of [["Try", () => this.tryOut(requestOf(stub))], ["Delete", () => this.act(() => ask("DELETE", `/${key}`), `${each.name} is deleted.`)]]) {
+      if (this.admin) for (const [text, act] of [["Try", () => this.tryOut(requestOf(stub))], ["Delete", () => this.act(() => ask("DELETE", `/${key}`), `${each.name} is deleted.`)]]) {
         const link = acts.appendChild(button(text, act, `${text} ${key}`)); link.className = "rq-link"; acts.append(" ");
         link.setAttribute("aria-label", `${text} ${each.name}`);
       }
@@ -116,7 +122,7 @@
         head.append(make("h2", `${miss.method} ${miss.path}${miss.query ? "?" + miss.query : ""}`), make("span", new Date(miss.time).toLocaleTimeString(undefined, { hour12: false }), "rq-soft"));
         card.append(...whys(miss.misses));
         draft.append(button("Create a stub", () => this.draft(`unmatched=${miss.id}`), `draft ${miss.id}`));
-        card.append(draft);
+        if (this.admin) card.append(draft);
         parts.push(card);
       }
       return parts;
@@ -142,6 +148,7 @@
         this.dialog.close(); this.said = "Saved."; this.refresh();
       });
       let typing = 0;
+      area.readOnly = !this.admin;
       area.value = text; area.spellcheck = false; area.setAttribute("aria-label", "The stub, as YAML or JSON"); said.setAttribute("role", "status");
       area.oninput = () => {
         clearTimeout(typing);
@@ -151,8 +158,9 @@
         }, 300);
       };
       const parts = [area, said];
-      if (method === "PUT") parts.push(make("p", "A change to a stub of a file holds until that file changes, or Reqscope restarts. Export saves it.", "rq-soft"));
-      this.show(title, parts, [save]);
+      if (!this.admin) parts.push(make("p", ADMINS, "rq-soft"));
+      else if (method === "PUT") parts.push(make("p", "A change to a stub of a file holds until that file changes, or Reqscope restarts. Export saves it.", "rq-soft"));
+      this.show(title, parts, this.admin ? [save] : []);
       area.focus();
     }
     tryOut(request) {

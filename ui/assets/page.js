@@ -103,7 +103,8 @@
       if (this.boot && this.boot !== frame.boot) this.left = { boot: this.boot, heard: this.heard };
       this.token = frame.token; this.boot = frame.boot;
       this.account.show(frame.user); this.options.belongTo(frame.user.name);
-      if (!frame.user.admin) this.detail.resend = null; // the server would refuse it
+      this.pages.allow(frame.user.admin);
+      if (!frame.user.admin) this.detail.resend = this.detail.onDraft = null; // the server would refuse it
       this.hold(frame.paused);
       if (this.detail.isOpen) this.pick(this.detail.wanted);
       this.example(frame.example);

@@ -20,6 +20,7 @@
       this.again = again; this.refresh = refresh;
       this.picked = new Set(); // ids of runs to compare, the first being what others are held to
       this.label = "";
+      this.admin = true; // whether who looks may begin and end runs
       this.problem = "";
     }
     // `table` makes one with such headings, `scroller` lets one scroll that is wider than the page.
@@ -36,6 +37,8 @@
       input.dataset.focus = "run-label"; input.setAttribute("aria-label", "Label of a new run");
       input.oninput = () => { this.label = input.value; };
       const begin = form.appendChild(make("button", "Begin a run"));
+      input.disabled = begin.disabled = !this.admin;
+      if (!this.admin) form.append(make("span", "Only an admin may begin and end runs.", "rq-soft"));
       begin.type = "submit"; begin.dataset.focus = "run-begin";
       form.onsubmit = (event) => { event.preventDefault(); this.call("POST", "api/runs", { label: this.label.trim(), origin: "panel" }).then((done) => { if (done) this.label = ""; }); };
       const known = [...this.picked].filter((id) => content.past.some((run) => run.id === id));
@@ -50,7 +53,8 @@
       card.dataset.run = run.id;
       if (run.verdict) card.dataset.verdict = run.verdict;
       head.append(make("h2", run.label), make("span", [run.tool, ORIGINS[run.origin], `${run.span.toFixed(0)} s`].filter(Boolean).join(" · "), "rq-soft"));
-      const end = head.appendChild(make("button", "End"));
+      const end = make("button", "End");
+      if (this.admin) head.append(end);
       end.type = "button"; end.dataset.focus = "end" + run.id; end.onclick = () => this.call("POST", `api/runs/${encodeURIComponent(run.id)}/end`, {});
       const figures = card.appendChild(make("dl"));
       for (const [name, text] of [["Requests", count(run.requests)], ["Per second", count(run.rate)], ["p50", ms(run.p50)], ["p95", ms(run.p95)], ["p99", ms(run.p99)], ["Max", ms(run.maximum)], ["Errors", share(run.errors, run.requests)], ["Not counted", count(run.lost)]]) {

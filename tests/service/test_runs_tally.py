@@ -1,0 +1,60 @@
+"""What a run counts of a batch."""
+
+from reqscope.bus import Event
+from reqscope.service.runs.model import Run
+from reqscope.service.runs.tally import Tally
+
+SECOND = 1_000_000_000
+
+
+def tally() -> Tally:
+    return Tally(Run(id="r", label="r", started=100.0), "boot")
+
+
+def test_a_request_counts_in_the_second_it_ended_in_and_for_its_route() -> None:
+    counted = tally()
+    counted.add(
+        [
+            Event(time=100 * SECOND, method="GET", route="/a", status=200, total=0.5, request_size=1, response_size=10),
+            Event(time=100 * SECOND, method="GET", route="/a", status=404, total=1.5, response_size=20),
+            Event(time=101 * SECOND, method="GET", route="/b", status=200, error="ValueError", total=0.25),
+        ]
+    )
+    run = counted.freeze()
+
+    assert (run.requests, run.errors, run.received, run.sent) == (3, 1, 1, 30)
+    assert run.statuses == {200: 2, 404: 1}
+    assert [(each.time, each.classes) for each in run.seconds] == [(100, [1, 0, 0, 0, 0]), (101, [1, 0, 1, 0, 0])]
+    assert [(each.name, each.requests, each.errors) for each in run.routes] == [("GET /a", 2, 0), ("GET /b", 1, 1)]
+    assert (run.durations.count, run.durations.total, run.durations.minimum) == (3, 2.25, 0.25)
+    assert (run.first, run.last) == (100.0, 101.5)
+    assert {(each.status, each.error) for each in run.error_groups} == {(404, None), (200, "ValueError")}
+
+
+def test_exported_log_lines_are_no_requests() -> None:
+    counted = tally()
+    counted.add([Event(time=SECOND, severity="info"), Event(time=SECOND, kind="record", status=0, total=0.1)])
+    counted.add([Event(time=2 * SECOND, severity="error")])
+    run = counted.freeze()
+
+    assert run.requests == 1
+    assert (run.first, run.last) == (1.0, 1.1)
+
+
+def test_a_websocket_counts_but_nobody_waited_for_it() -> None:
+    counted = tally()
+    counted.add([Event(time=SECOND, kind="websocket", status=101, total=30.0)])
+    run = counted.freeze()
+
+    assert (run.requests, run.durations.count) == (1, 0)
+
+
+def test_a_look_at_the_process_stands_for_every_second_since_the_last() -> None:
+    counted = tally()
+    counted.process(range(100, 103), 0.5, 1_000)
+
+    assert [(each.time, each.cpu, each.memory) for each in counted.freeze().seconds] == [
+        (100, 0.5, 1_000),
+        (101, 0.5, 1_000),
+        (102, 0.5, 1_000),
+    ]
