@@ -5,7 +5,7 @@ import sys
 import tracemalloc
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, NamedTuple, TypeAlias
 
 Run: TypeAlias = Callable[[], object]
@@ -45,6 +45,31 @@ def work(run: Run) -> Work:
 
 
 def _bytecodes(run: Run) -> int:
+    with _undisturbed():
+        return _monitored(run) if sys.version_info >= (3, 12) else _traced(run)
+
+
+def _monitored(run: Run) -> int:
+    count = 0
+
+    def instruction(code: CodeType, offset: int) -> None:
+        nonlocal count
+        count += 1
+
+    monitoring: Any = sys.monitoring  # type: ignore[attr-defined, unused-ignore]
+    tool, events = monitoring.PROFILER_ID, monitoring.events
+    monitoring.use_tool_id(tool, "guard")
+    try:
+        monitoring.register_callback(tool, events.INSTRUCTION, instruction)
+        monitoring.set_events(tool, events.INSTRUCTION)
+        run()
+        monitoring.set_events(tool, 0)
+    finally:
+        monitoring.free_tool_id(tool)
+    return count
+
+
+def _traced(run: Run) -> int:
     count = 0
 
     def within(frame: FrameType, event: str, argument: Any) -> Any:
@@ -56,13 +81,12 @@ def _bytecodes(run: Run) -> int:
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
         return within
 
-    with _undisturbed():
-        before = sys.gettrace()
-        sys.settrace(begin)
-        try:
-            run()
-        finally:
-            sys.settrace(before)
+    before = sys.gettrace()
+    sys.settrace(begin)
+    try:
+        run()
+    finally:
+        sys.settrace(before)
     return count
 
 
