@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := $(wildcard bus/*.py service/*.py service/*/*.py service/*/assets/* ui/*.py ui/assets/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test prove check format bench bench-peers screenshots lock clean
+.PHONY: help run test prove check format bench bench-peers fuzz soak screenshots lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 22
@@ -45,6 +45,13 @@ bench-peers: $(PEERS)/installed  ## measure beside what others use; FILE=table.m
 
 screenshots: $(VENV)/test-requirements $(VENV)/linked $(VENV)/browser  ## take the README's pictures of a running demo
 	$(BIN)/python docs/screenshots.py
+
+fuzz: $(VENV)/test-requirements $(VENV)/linked  ## feed parsers with anything for SECONDS=600 in all, and keep what breaks them
+	@$(PIP) install atheris==3.0.0 || echo "Atheris cannot be installed here; hypothesis makes the inputs up" >&2
+	nice $(BIN)/python -m tests.fuzz $$(( $(or $(SECONDS),600) / 9 )) $(TARGETS)
+
+soak: $(VENV)/test-requirements $(VENV)/linked $(VENV)/servers  ## everything at once for MINUTES=30: nothing grows, nothing is lost uncounted
+	REQSCOPE_TESTS_PROVE=1 REQSCOPE_SOAK_MINUTES=$(or $(MINUTES),30) $(BIN)/python -m pytest -q -s tests/service/test_soak.py
 
 lock: $(VENV)/made  ## pin the newest versions that the floors allow, with hashes and without an index address
 	$(PIP) install uv
