@@ -24,6 +24,8 @@ MINUTES: Final = float(os.environ.get("REQSCOPE_SOAK_MINUTES") or 0)
 SECONDS: Final = MINUTES * 60 or 20.0
 WARM_UP: Final = min(60.0, SECONDS / 2)
 PATIENCE: Final = 180.0
+KEEP: Final = ("--timeout-keep-alive", "3600")
+"""No connection is closed by the server in the moment in which the client asks again."""
 MOST_GROWTH: Final = 16.0
 """Mebibytes. What leaks in a request shows as more within minutes."""
 
@@ -62,7 +64,7 @@ async def test_nothing_grows_and_every_request_is_accounted_for(tmp_path: Path) 
     logs.mkdir()
     app_port, api_port, panel_port = free_port(), free_port(), free_port()
     address, panel = f"http://127.0.0.1:{app_port}", f"http://127.0.0.1:{panel_port}"
-    app = ("uvicorn", "--app-dir", str(Path(__file__).parent), "soak_app:app", "--port", str(app_port))
+    app = ("uvicorn", "--app-dir", str(Path(__file__).parent), "soak_app:app", "--port", str(app_port), *KEEP)
     serve = ("reqscope.service", "serve", "--api-port", str(api_port), "--panel-port", str(panel_port), "--log", "none")
     small = {"REQSCOPE_CAPACITY": "500"}  # so that memory is full after seconds, and not after minutes
     log = {"REQSCOPE_LOG": "file", "REQSCOPE_LOG_FILE": str(logs / "requests.jsonl"), "REQSCOPE_LOG_KEEP_FILES": "0"}
