@@ -75,7 +75,8 @@ class Soak:
     async def _request(self, client: httpx.AsyncClient) -> None:
         match self.chance.randrange(10):
             case 0:
-                await client.get("/fails")
+                # Behind a 500 for an exception, uvicorn closes the connection.
+                await client.get("/fails", headers={"connection": "close"})
             case 1:
                 await client.get("/stream")
             case 2 | 3:
