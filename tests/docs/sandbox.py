@@ -67,13 +67,18 @@ class Sandbox:
         self._servers = 0
         (folder / "shop").mkdir()
         (folder / "bin").mkdir()
-        (folder / "bin" / "duckdb").write_text(_DUCKDB.format(python=sys.executable))
-        (folder / "bin" / "duckdb").chmod(0o755)
+        self._stand_in("duckdb", _DUCKDB.format(python=sys.executable))
+        self._stand_in("uvicorn", f'#!/bin/sh\nexec {sys.executable} -m uvicorn "$@"\n')
         own = {"shop/__init__.py": "", "shop/main.py": _SHOP, "stubs.yaml": _STUBS, "request.http": _REQUEST}
         own |= {"records.ndjson": _RECORDS, "requests.jsonl": _LINE, "reqscope.jsonl": _LINE}
         for name, text in {**own, **files}.items():
             (folder / name).write_text(text)
         self.ports = {name: _free_port() for name in ("8000", "7860", "8080")}
+
+    def _stand_in(self, program: str, text: str) -> None:
+        file = self.folder / "bin" / program
+        file.write_text(text)
+        file.chmod(0o755)
 
     def translated(self, command: str) -> str:
         """Return `command` for this sandbox."""
