@@ -2,14 +2,15 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-peers
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := $(wildcard bus/*.py service/*.py service/*/*.py service/*/assets/* ui/*.py ui/assets/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test prove check format bench screenshots lock clean
+.PHONY: help run test prove check format bench bench-peers fuzz soak screenshots lock clean
 
 help:  ## list the commands
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## */  make \1\t/' | expand -t 22
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 22
 
 run: $(VENV)/run-requirements $(VENV)/linked  ## install what is needed and start the demo
 	@$(BIN)/reqscope demo
@@ -39,8 +40,18 @@ format: $(VENV)/test-requirements $(VENV)/linked  ## put the code in its house s
 bench: $(VENV)/test-requirements $(VENV)/linked $(VENV)/browser  ## measure every path, with ratios in one run
 	$(BIN)/python -m benchmarks
 
+bench-peers: $(PEERS)/installed  ## measure beside what others use; FILE=table.md JSON=figures.json
+	$(PEERS)/bin/python -m benchmarks.peers $(FILE) $(if $(JSON),--json $(JSON)) $(FLAGS)
+
 screenshots: $(VENV)/test-requirements $(VENV)/linked $(VENV)/browser  ## take the README's pictures of a running demo
 	$(BIN)/python docs/screenshots.py
+
+fuzz: $(VENV)/test-requirements $(VENV)/linked  ## feed parsers with anything for SECONDS=600 in all, and keep what breaks them
+	@$(PIP) install atheris==3.0.0 || echo "Atheris cannot be installed here; hypothesis makes the inputs up" >&2
+	nice $(BIN)/python -m tests.fuzz $$(( $(or $(SECONDS),600) / 9 )) $(TARGETS)
+
+soak: $(VENV)/test-requirements $(VENV)/linked $(VENV)/servers  ## everything at once for MINUTES=30: nothing grows, nothing is lost uncounted
+	REQSCOPE_TESTS_PROVE=1 REQSCOPE_SOAK_MINUTES=$(or $(MINUTES),30) $(BIN)/python -m pytest -q -s tests/service/test_soak.py
 
 lock: $(VENV)/made  ## pin the newest versions that the floors allow, with hashes and without an index address
 	$(PIP) install uv
@@ -51,7 +62,7 @@ LOCK_FLAGS := --quiet --upgrade --universal --python-version 3.11 --generate-has
 	--no-emit-index-url --no-emit-find-links
 
 clean:  ## remove what these commands made
-	rm -rf $(VENV) build ./*.egg-info
+	rm -rf $(VENV) $(PEERS) build ./*.egg-info
 
 # The stamp files make a second call start at once. A strict editable install links each file, so a new module
 # needs a new link: that is why the sources are prerequisites.
@@ -77,6 +88,17 @@ $(VENV)/test-requirements: $(VENV)/made requirements/dev.txt
 $(VENV)/linked: pyproject.toml $(SOURCES)
 	@rm -rf build
 	@$(PIP) install --no-deps --no-build-isolation --config-settings editable_mode=strict --editable .
+	@touch $@
+
+# Who cannot be installed is reported as unavailable, and keeps nobody else from being measured.
+$(PEERS)/installed: requirements/run.txt benchmarks/peers/requirements.txt pyproject.toml $(SOURCES)
+	@echo "Installing Reqscope's peers (a few minutes, once)" >&2
+	@$(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes --requirement requirements/run.txt
+	@$(PEERS)/bin/python -m benchmarks.peers.install
+	@rm -rf build
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --no-build-isolation \
+	  --config-settings editable_mode=strict --editable .
 	@touch $@
 
 $(VENV)/browser: $(VENV)/test-requirements tests/e2e/install_browser.py

@@ -6,6 +6,7 @@ import signal
 import sys
 from typing import Any
 
+from . import growth
 from .contenders import NAMES, load
 from .report import machine, summary, table
 from .runner import Failed, run
@@ -20,12 +21,15 @@ examples:
   python -m benchmarks --quick             everything, about seven minutes, with more noise
   python -m benchmarks ring publish        two paths
   python -m benchmarks capture --rounds 15
+  python -m benchmarks growth FOLDER       how costs grow, as a table and plots
   python -m benchmarks --json > now.json   machine-readable; progress stays on standard error
 """
 
 
 def main() -> int:
     """Measure what the command line asks for; 1 when something could not be measured."""
+    if sys.argv[1:2] == ["growth"]:
+        return growth.main(sys.argv[2:])
     options = _parser().parse_args()
     names = options.names or list(NAMES)
     scale = _QUICK_SCALE if options.quick else 1.0

@@ -55,6 +55,13 @@ async def uncorrelated_shop() -> AsyncGenerator[ASGIApp]:
 
 
 @asynccontextmanager
+async def captured_errors_shop() -> AsyncGenerator[ASGIApp]:
+    """The same as it comes, bodies of requests that failed kept; here none does."""
+    async with _captured(Settings(log="none", capacity=CAPACITY, bodies="errors")) as app:
+        yield app
+
+
+@asynccontextmanager
 async def captured_bodies_shop() -> AsyncGenerator[ASGIApp]:
     """The same as it comes, every body kept."""
     async with _captured(Settings(log="none", capacity=CAPACITY, bodies="all")) as app:

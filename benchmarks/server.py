@@ -1,4 +1,4 @@
-"""The process that serves one contender's application: `python -m benchmarks.server MODULE:FACTORY`."""
+"""The process that serves one contender's application: `python -m benchmarks.server MODULE:FACTORY [access-log]`."""
 
 import os
 import re
@@ -58,10 +58,13 @@ def pin(core: int, pid: int = 0) -> None:
 
 
 @contextmanager
-def serving(factory: Factory) -> Generator[Served]:
-    """Serve what `factory`, a function of some module, yields, in a process of its own."""
+def serving(factory: Factory, *, access_log: bool = False) -> Generator[Served]:
+    """Serve what `factory`, a function of some module, yields, in a process of its own.
+
+    :param access_log: let uvicorn write its own, to where the factory has it written
+    """
     reference = f"{factory.__module__}:{factory.__name__}"
-    command = [sys.executable, "-m", "benchmarks.server", reference]
+    command = [sys.executable, "-m", "benchmarks.server", reference, *(["access-log"] if access_log else [])]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -114,16 +117,17 @@ def end(process: "subprocess.Popen[Any]") -> None:
         process.kill()
 
 
-async def _serve(reference: str) -> None:
+async def _serve(reference: str, access_log: bool) -> None:
     module, _, name = reference.partition(":")
     factory: Factory = getattr(import_module(module), name)
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
     async with factory() as app:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1))
+        logs: dict[str, Any] = {"log_config": None} if access_log else {"log_level": "warning"}
+        server = uvicorn.Server(uvicorn.Config(app, access_log=access_log, timeout_graceful_shutdown=1, **logs))
         print(listener.getsockname()[1], flush=True)  # it listens already: who connects now is served in a moment
         await server.serve(sockets=[listener])
 
 
 if __name__ == "__main__":
     pin(0)
-    anyio.run(_serve, sys.argv[1], backend_options={"use_uvloop": True})
+    anyio.run(_serve, sys.argv[1], sys.argv[2:] == ["access-log"], backend_options={"use_uvloop": True})

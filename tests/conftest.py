@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not PROVE:
         skip = pytest.mark.skip(reason="takes long; make prove runs it")
         for item in items:
-            if "prove" in item.keywords:
+            if item.get_closest_marker("prove"):
                 item.add_marker(skip)
 
 

@@ -57,7 +57,10 @@ class Bodies:
         :param depth: how many multipart bodies it is a part of
         """
         if depth < _MOST_NESTED and (encoding := _wide(body, content_type)):
-            return self._redact_wide(body, encoding, content_type, cut=cut)
+            redacted = self._redact_wide(body, encoding, content_type, cut=cut)
+            if redacted != body:
+                return redacted
+            # A mark at its beginning may be a lie: then it is looked through as it stands, too.
         if depth < _MOST_NESTED and (parts := _parts(body, content_type)):
             return self._redact_parts(parts, cut=cut, depth=depth)
         if not _seems_text(body, content_type):

@@ -1,0 +1,1 @@
+"""Reqscope side by side with what others use to see the requests of a FastAPI application."""
