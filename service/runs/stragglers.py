@@ -1,12 +1,11 @@
 """What other processes have counted and not handed over yet, when a run is to end."""
 
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, Protocol
 
 import anyio
 
 from reqscope.service.bridge.receiver import WINDOW
-from reqscope.service.bridge.workers import WorkerRow
 
 PATIENCE: Final = 3.0
 _LOOK_EVERY: Final = 0.02
@@ -14,7 +13,23 @@ _ENOUGH: Final = 2
 """Reports of a worker. What the first holds may be older than the question, and the next is made after it."""
 
 
-async def await_workers(rows: Callable[[], Iterable[WorkerRow]], patience: float = PATIENCE) -> list[str]:
+class Row(Protocol):
+    """One life of one worker: see `WorkerRow` of the bridge."""
+
+    @property
+    def worker(self) -> str: ...
+
+    @property
+    def boot(self) -> str: ...
+
+    @property
+    def status(self) -> str: ...
+
+    @property
+    def heard(self) -> float: ...
+
+
+async def await_workers(rows: Callable[[], Iterable[Row]], patience: float = PATIENCE) -> list[str]:
     """Wait until every worker that reports has handed over what it captured before this call.
 
     :param rows: returns what is known of the workers at the moment

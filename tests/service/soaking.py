@@ -12,7 +12,7 @@ import anyio
 import httpx
 import psutil
 
-from .redis_server import RedisServer
+from .brokers import RedisBroker
 
 Step = Callable[[], Awaitable[None]]
 
@@ -41,7 +41,7 @@ class Soak:
 
     app: str
     panel: str
-    broker: RedisServer
+    broker: RedisBroker
     log: Path
     restarts: int = 0
     viewers: int = 0

@@ -17,7 +17,7 @@ import httpx
 import psutil
 import pytest
 
-from .redis_server import RedisServer, free_port
+from .brokers import RedisBroker, free_port
 from .soaking import Sample, Soak, growth, sample, steady
 
 MINUTES: Final = float(os.environ.get("REQSCOPE_SOAK_MINUTES") or 0)
@@ -69,7 +69,7 @@ async def test_nothing_grows_and_every_request_is_accounted_for(tmp_path: Path) 
     small = {"REQSCOPE_CAPACITY": "500"}  # so that memory is full after seconds, and not after minutes
     log = {"REQSCOPE_LOG": "file", "REQSCOPE_LOG_FILE": str(logs / "requests.jsonl"), "REQSCOPE_LOG_KEEP_FILES": "0"}
     async with (
-        RedisServer(tmp_path) as broker,
+        RedisBroker(tmp_path) as broker,
         process(*serve, answers=f"{panel}/livez", REQSCOPE_COLLECTOR=broker.url, **small) as watcher,
         process(
             *app,
