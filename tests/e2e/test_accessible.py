@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -38,29 +40,39 @@ async def wait():
 """
 
 
-@pytest.fixture(scope="module")
-def server(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("app")
+@contextmanager
+def watched(start: Start, folder: Path) -> Iterator[Server]:
     (folder / "accessible_app.py").write_text(APP)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("REQSCOPE_BODIES", "all")
         environment.setenv("REQSCOPE_RUNS_FILE", str(folder / "runs.sqlite3"))
         with start("run", "accessible_app:app", "--app-dir", str(folder), "--replay", "PUT") as running:
-            secret = {"authorization": "Bearer abc.def.ghi"}
-            for label in ("before", "after"):
-                run = httpx.post(f"{running.panel}/api/runs", json={"label": label}).json()
-                for number in range(15):
-                    httpx.put(f"{running.api}/items/{number}", json={"amount": number})
-                httpx.post(f"{running.panel}/api/runs/{run['id']}/end", json={})
-            httpx.post(f"{running.panel}/api/runs", json={"label": "still going on"})
-            for number in range(30):
-                httpx.put(f"{running.api}/items/{number}", json={"amount": number}, headers=secret)
-            httpx.get(f"{running.api}/nowhere")
-            httpx.get(f"{running.api}/items/none")
-            httpx.get(f"{running.api}/broken")
-            with pytest.raises(httpx.ReadTimeout):
-                httpx.get(f"{running.api}/wait", timeout=0.1)
             yield running
+
+
+def use(running: Server) -> None:
+    secret = {"authorization": "Bearer abc.def.ghi"}
+    for number in range(30):
+        httpx.put(f"{running.api}/items/{number}", json={"amount": number}, headers=secret)
+    httpx.get(f"{running.api}/nowhere")
+    httpx.get(f"{running.api}/items/none")
+    httpx.get(f"{running.api}/broken")
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.get(f"{running.api}/wait", timeout=0.1)
+
+
+@pytest.fixture(scope="module")
+def server(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server on which there is something to see on every page."""
+    with watched(start, tmp_path_factory.mktemp("app")) as running:
+        for label in ("before", "after"):
+            run = httpx.post(f"{running.panel}/api/runs", json={"label": label}).json()
+            for number in range(15):
+                httpx.put(f"{running.api}/items/{number}", json={"amount": number})
+            httpx.post(f"{running.panel}/api/runs/{run['id']}/end", json={})
+        httpx.post(f"{running.panel}/api/runs", json={"label": "still going on"})
+        use(running)
+        yield running
 
 
 def open_detail(page: Page) -> None:
@@ -225,9 +237,17 @@ def tab_to(page: Page, name: str, key: str = "Tab") -> None:
         assert len(passed) < 25, f"{name} is not among {passed}"
 
 
+@pytest.fixture(scope="module")
+def untouched(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with few requests, and none but these."""
+    with watched(start, tmp_path_factory.mktemp("few")) as running:
+        use(running)
+        yield running
+
+
 @pytest.fixture
-def page(server: Server, open_page: OpenPage) -> Page:
-    page = open_page(server.panel, permissions=["clipboard-read", "clipboard-write"])
+def page(untouched: Server, open_page: OpenPage) -> Page:
+    page = open_page(untouched.panel, permissions=["clipboard-read", "clipboard-write"])
     expect(page.locator(".rq-row:visible").first).to_be_visible()
     return page
 
@@ -244,7 +264,7 @@ class TestByKeyboardAlone:
         assert [each for each in reached if each in expected] == expected
         expect(page.locator('[data-id="filter"]')).to_have_value("")  # going past it changes nothing
 
-    def test_filter_choose_look_inside_copy_and_close(self, server: Server, page: Page) -> None:
+    def test_filter_choose_look_inside_copy_and_close(self, page: Page) -> None:
         page.keyboard.press("/")
         assert focused(page) == "filter"
         page.keyboard.type("meth")
@@ -281,7 +301,7 @@ class TestByKeyboardAlone:
         expect(page.locator(".rq-detail")).to_be_hidden()
         assert focused(page) == "view"
 
-    def test_home_end_and_page_keys_move_through_the_table(self, server: Server, page: Page) -> None:
+    def test_home_end_and_page_keys_move_through_the_table(self, page: Page) -> None:
         page.locator('[data-id="filter"]').fill("path:/items/* method:PUT")
         expect(page.get_by_role("grid")).to_have_attribute("aria-rowcount", "31")
         page.get_by_role("grid").focus()
@@ -318,7 +338,7 @@ class TestByKeyboardAlone:
         assert focused(page).startswith("p95")
 
 
-def test_on_a_phone_what_the_detail_covers_cannot_be_reached(server: Server, page: Page) -> None:
+def test_on_a_phone_what_the_detail_covers_cannot_be_reached(page: Page) -> None:
     page.set_viewport_size(PHONE)  # type: ignore[arg-type]
     page.locator(".rq-row:visible span:nth-child(4)").first.click()
     expect(page.locator(".rq-detail [role=tab]").first).to_be_visible()
@@ -334,7 +354,7 @@ def test_on_a_phone_what_the_detail_covers_cannot_be_reached(server: Server, pag
     expect(page.locator(".rq-list")).to_be_visible()
 
 
-def test_traffic_is_not_read_out_and_a_change_of_state_is(server: Server, page: Page) -> None:
+def test_traffic_is_not_read_out_and_a_change_of_state_is(untouched: Server, page: Page) -> None:
     page.evaluate(
         """() => {
           window.said = [];
@@ -344,7 +364,7 @@ def test_traffic_is_not_read_out_and_a_change_of_state_is(server: Server, page: 
         }"""
     )
     for number in range(20):
-        httpx.put(f"{server.api}/items/{number}")
+        httpx.put(f"{untouched.api}/items/{number}")
         expect(page.locator(".rq-row:visible").first).to_contain_text(f"/items/{number}")
     assert page.evaluate("said") == []
 

@@ -160,7 +160,7 @@ def everything(server: Server) -> dict[str, str]:
         for kind in ("ndjson", "csv", "har"):
             exported = client.get("/api/export", params={"format": kind}, timeout=4 * DEADLINE)
             assert exported.status_code == 200, exported.text
-            assert len(exported.text) > len(events)
+            assert len(exported.text) > 100
             outputs[f"export, {kind}"] = exported.text
         for kind in ("curl", "httpie", "httpx"):
             copied = [client.get(f"/api/events/{event}/as/{kind}").text for event in events[:100]]
