@@ -53,6 +53,7 @@ class Recorder:
         self._file = file
         self._store = store
         self._saving = anyio.Lock()
+        self._trusted = httpx.create_ssl_context()  # once: reading the certificates would hold up each request
 
     async def forward(self, request: MockRequest) -> Answer:
         """Return what the service answers.
@@ -66,7 +67,7 @@ class Recorder:
         url = self._url.copy_with(raw_path=raw)
         try:
             async with (
-                httpx.AsyncClient(timeout=_TIMEOUT, follow_redirects=False) as client,
+                httpx.AsyncClient(verify=self._trusted, timeout=_TIMEOUT, follow_redirects=False) as client,
                 client.stream(request.method, url, headers=headers, content=request.body) as response,
             ):
                 body = await _bounded(response)
