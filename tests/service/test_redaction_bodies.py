@@ -102,6 +102,11 @@ def test_a_declared_charset_that_is_a_lie_hides_nothing() -> None:
     assert REDACTION.body(b'{"password": "s3cret"}', b"text/plain; charset=utf-16") == b'{"password": "%s"}' % MASKED
 
 
+@pytest.mark.parametrize("mark", [b"\xff\xfe", b"\xfe\xff"])
+def test_a_byte_order_mark_that_lies_hides_nothing(mark: bytes) -> None:
+    assert REDACTION.body(mark + b"password=s3cret&n=1", FORM) == mark + b"password=" + MASKED + b"&n=1"
+
+
 @pytest.mark.parametrize(
     "body", [b'{"password": "s3cret", "n": "caf\xe9"}', b'{"password": "s3cret"}\0', b'\xef\xbb\xbf{"pin":"s3cret"}']
 )
