@@ -75,12 +75,13 @@ class Sealed(Protocol):
         ...
 
 
-class Event(msgspec.Struct, kw_only=True, array_like=True, gc=False):
+class Event(msgspec.Struct, array_like=True, gc=False):
     """One request, or one ingested record. Every field but `time` has a default.
 
     The record is invisible to the cyclic garbage collector (`gc=False`), so that a ring full of them adds
     nothing to the host application's collection pauses. It must therefore hold values only: text, bytes,
     numbers and tuples of those. It is an array where it is encoded: between processes, only once it was opened.
+    The fields that every captured request has come first: capture gives them by position, which is a third faster.
 
     `seq` is set when the event is published, which may happen once. `app`, and `error` with it, may be set
     later still: when background tasks outlive the response, the event is on the bus before they end.
@@ -93,13 +94,7 @@ class Event(msgspec.Struct, kw_only=True, array_like=True, gc=False):
     time: int
     """Wall clock when the request began, in nanoseconds since the epoch."""
     kind: Kind = "request"
-    seq: int = 0
-    """The number the ring gave it, from 1 up without holes; 0 before that."""
     method: str = ""
-    path: str = ""
-    """Decoded path with the root path, without the query."""
-    query: bytes = b""
-    """Query string as it was sent, secrets masked."""
     route: str | None = None
     """Route template such as `/items/{id}`; None where no route matched."""
     status: int = 0
@@ -108,24 +103,33 @@ class Event(msgspec.Struct, kw_only=True, array_like=True, gc=False):
     """Address of the peer, as the server saw it."""
     scheme: str = ""
     http_version: str = ""
-    request_headers: Headers = ()
-    response_headers: Headers = ()
     request_size: int = 0
     """Bytes of body that the application read; of a WebSocket, of all messages."""
     response_size: int = 0
     """Bytes of body that the application sent; of a WebSocket, in all messages."""
-    request_body: Body | None = None
-    response_body: Body | None = None
-    body: bytes = b""
-    """What an ingested record said, byte for byte."""
     ttfb: float | None = None
     """Seconds from the start to the first byte of the response."""
     total: float | None = None
     """Seconds from the start to the last byte of the response."""
-    app: float | None = None
-    """Seconds until the application returned, background tasks included."""
     error: str | None = None
     """Type of the exception that left the application, or `client_disconnected`."""
+    size: int = 0
+    """Bytes counted against the ring's bound. A producer that knows it says so; otherwise the ring measures."""
+    sealed: Sealed | None = None
+    seq: int = 0
+    """The number the ring gave it, from 1 up without holes; 0 before that."""
+    path: str = ""
+    """Decoded path with the root path, without the query."""
+    query: bytes = b""
+    """Query string as it was sent, secrets masked."""
+    request_headers: Headers = ()
+    response_headers: Headers = ()
+    request_body: Body | None = None
+    response_body: Body | None = None
+    body: bytes = b""
+    """What an ingested record said, byte for byte."""
+    app: float | None = None
+    """Seconds until the application returned, background tasks included."""
     failure: Failure | None = None
     stub: str | None = None
     """Name of the stub that answered, where a mock did."""
@@ -151,9 +155,6 @@ class Event(msgspec.Struct, kw_only=True, array_like=True, gc=False):
     """Id of the event whose request the monitor itself sent once more, maybe edited; empty for all others."""
     worker: str = ""
     """Name of the process that captured it, where that is another one than this."""
-    size: int = 0
-    """Bytes counted against the ring's bound. A producer that knows it says so; otherwise the ring measures."""
-    sealed: Sealed | None = None
 
     def open(self) -> Self:
         """Make the text of a sealed event readable, and return the event. Safe in any thread."""

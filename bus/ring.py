@@ -72,7 +72,8 @@ class RingBuffer:
         self._clock = clock
         # A list of fixed length, not a deque: readers slice out of its middle at the speed of C.
         self._slots: list[Event | None] = [None] * capacity
-        self._first = 1
+        self._floor = 1
+        """What is kept has this number at the least; by `capacity` it may be a later one."""
         self._last = 0
         self._bytes = 0
         self._arrivals: deque[float] = deque()
@@ -80,7 +81,7 @@ class RingBuffer:
     @property
     def first(self) -> int:
         """Number of the oldest event kept; one past `last` when the ring is empty."""
-        return self._first
+        return max(self._floor, self._last - self.capacity + 1)
 
     @property
     def last(self) -> int:
@@ -89,18 +90,16 @@ class RingBuffer:
 
     def append(self, event: Event) -> int:
         """Keep `event`, give it the next number, evict what no longer fits, and return the number."""
-        seq = self._last + 1
-        index = seq % self.capacity
         size = event.size
         if not size:
             event.size = size = event.measure()
-        event.seq = seq
+        event.seq = seq = self._last + 1
+        index = seq % self.capacity
         oldest = self._slots[index]
-        held, first = self._bytes + size, self._first
         if oldest is not None:
-            held, first = held - oldest.size, first + 1
+            size -= oldest.size
         # At once, so that nothing can come in between.
-        self._slots[index], self._last, self._first, self._bytes = event, seq, first, held
+        self._slots[index], self._last, self._bytes = event, seq, self._bytes + size
         if self._bytes > self.max_bytes:
             self._evict_bytes()
         if self.max_age is not None:
@@ -129,7 +128,7 @@ class RingBuffer:
 
     def grow(self, event: Event, size: int) -> None:
         """Count `size` more bytes for `event`, which has grown since it was kept. It may be evicted by that."""
-        if event.seq >= self._first and self._slots[event.seq % self.capacity] is event:
+        if event.seq >= self.first and self._slots[event.seq % self.capacity] is event:
             self._bytes, event.size = self._bytes + size, event.size + size
             if self._bytes > self.max_bytes:
                 self._evict_bytes()
@@ -148,7 +147,7 @@ class RingBuffer:
             raise ValueError(f"cursor {cursor} is ahead of the newest event, {self._last}")
         if self.max_age is not None:
             self._evict_old()
-        first = max(cursor + 1, self._first)
+        first = max(cursor + 1, self.first)
         last = self._last if limit is None else min(self._last, first + limit - 1)
         events = self._slice(first, last)
         if max_bytes is not None and (fitting := _fitting(events, max_bytes)) < len(events):
@@ -163,18 +162,18 @@ class RingBuffer:
         """Return event number `seq`, or None if it was evicted or has not come yet."""
         if self.max_age is not None:
             self._evict_old()
-        event = self._slots[seq % self.capacity] if self._first <= seq <= self._last else None
+        event = self._slots[seq % self.capacity] if self.first <= seq <= self._last else None
         return event and event.open()
 
     def statistics(self) -> RingStatistics:
         if self.max_age is not None:
             self._evict_old()
-        kept = self._last - self._first + 1
-        oldest = self._slots[self._first % self.capacity]
+        kept = self._last - self.first + 1
+        oldest = self._slots[self.first % self.capacity]
         return RingStatistics(
             published=self._last,
             kept=kept,
-            evicted=self._first - 1,
+            evicted=self.first - 1,
             held_bytes=self._bytes,
             capacity=self.capacity,
             max_bytes=self.max_bytes,
@@ -193,17 +192,16 @@ class RingBuffer:
         stop = start + len(events)
         evicted = [event for event in self._slots[start:stop] if event is not None]
         self._slots[start:stop] = events
-        self._first += len(evicted)
         self._bytes -= sum(map(_SIZE, evicted))
 
     def _evict_bytes(self) -> None:
-        while self._bytes > self.max_bytes and self._first < self._last:
+        while self._bytes > self.max_bytes and self.first < self._last:
             self._evict_first()
 
     def _evict_old(self) -> None:
         assert self.max_age is not None
         arrivals = self._arrivals
-        while len(arrivals) > self._last - self._first + 1:  # gone by another bound already
+        while len(arrivals) > self._last - self.first + 1:  # gone by another bound already
             arrivals.popleft()
         limit = self._clock() - self.max_age
         while arrivals and arrivals[0] < limit:
@@ -211,12 +209,11 @@ class RingBuffer:
             self._evict_first()
 
     def _evict_first(self) -> None:
-        index = self._first % self.capacity
+        first = self.first
+        index = first % self.capacity
         event = self._slots[index]
         assert event is not None
-        self._bytes -= event.size
-        self._slots[index] = None
-        self._first += 1
+        self._slots[index], self._bytes, self._floor = None, self._bytes - event.size, first + 1
 
 
 def _fitting(events: Sequence[Event], max_bytes: int) -> int:

@@ -8,11 +8,10 @@ from typing import Any, Literal, TypeAlias
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from reqscope.bus import EventBus
-from reqscope.bus.event import OVERHEAD
 
 from . import correlation
 from .bodies import Chunks
-from .exchange import Exchange, numbers, place, unended
+from .exchange import Exchange, numbers, place, undo, unended, unfinished
 from .faults import Faults
 from .heads import pack
 from .redaction import Redaction
@@ -128,34 +127,45 @@ class CaptureMiddleware:
             kind = _EXCHANGES.get(scope["type"])
             if kind is None or (self._ignored_prefixes and self._ignores(scope)):
                 return None
-            latest = place.get()
-            outer = unended.get(latest) if latest else None
-            while outer is not None and outer.event is not None:  # servers begin requests in old contexts
-                outer = outer.outer
-            if outer is not None and outer.is_of(self.bus, scope):
-                return None
             if self.faults.off and not self.faults.admits():
                 self._skipped += 1
                 return None
-            headers = scope["headers"]
-            head, weight = pack(headers)
-            root = scope.get("root_path", "")
-            number, weight = next(numbers), OVERHEAD + weight
-            exchange = kind(self, scope, receive, send, outer, root, time_ns(), perf_counter(), head, weight, number)
+            latest = place.get()
+            outer = unfinished(latest) if latest else None
+            if outer is not None and outer.is_of(self.bus, scope):
+                return None
+            headers, number = scope["headers"], next(numbers)
+            head, root = pack(headers), scope.get("root_path", "")
+            request_id, bound, token = "", correlation.UNBOUND, None
             try:
-                if self.bodies != "off":
-                    exchange.request_body, exchange.response_body = Chunks(self._body_cap), Chunks(self._body_cap)
                 if self.correlate:
                     afresh = latest != 0 and (outer is None or outer.number != latest)
-                    exchange.request_id, exchange.bound = correlation.begin(headers, afresh=afresh)
+                    request_id, bound = correlation.begin(headers, number, afresh)
+                token = place.set(number)
+                exchange = kind(  # by position, as an event
+                    self,
+                    scope,
+                    receive,
+                    send,
+                    outer,
+                    root,
+                    time_ns(),
+                    perf_counter(),
+                    head,
+                    number,
+                    request_id,
+                    bound,
+                    token,
+                )
+                if self.bodies != "off":
+                    exchange.request_body, exchange.response_body = Chunks(self._body_cap), Chunks(self._body_cap)
                 if self._marks.expected:
                     exchange.mark = self._marks.take(headers)
                 unended[number] = exchange
-                exchange.token = place.set(number)
                 self.bus.in_flight.add(exchange)
                 return exchange
             except Exception:
-                exchange.undo()
+                undo(self.bus, number, (token, *bound))
                 raise
         except Exception as error:
             self.faults.record("begin", error)

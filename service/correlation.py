@@ -5,7 +5,6 @@ import re
 import secrets
 from collections.abc import Collection, Iterable
 from contextvars import ContextVar, Token
-from itertools import count
 from operator import itemgetter
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -14,6 +13,8 @@ from structlog.contextvars import bind_contextvars, reset_contextvars
 
 Pair: TypeAlias = tuple[bytes, bytes]
 Tokens: TypeAlias = tuple[Token[str], ...]
+
+UNBOUND: Final[Tokens] = ()
 
 _NAMES: Final = frozenset((b"x-request-id", b"traceparent"))
 _name: Final = itemgetter(0)
@@ -28,7 +29,6 @@ _UNSET: Final[Any] = ...
 """What structlog takes for a variable that is not bound."""
 
 _process = secrets.token_hex(4)
-_numbers: Final = count(1)
 
 
 def _renew() -> None:
@@ -58,17 +58,17 @@ _trace_id: Final = _variable("trace_id")
 _span_id: Final = _variable("span_id")
 
 
-def begin(headers: Collection[Pair], *, afresh: bool = False) -> tuple[str, Tokens]:
+def begin(headers: Collection[Pair], number: int, afresh: bool = False) -> tuple[str, Tokens]:
     """Return the request's own id if it has a sound one, otherwise a new one, and bind it and its trace.
 
     Bound are structlog's context variables `request_id`, `trace_id` and `span_id`, until `unbind`.
 
+    :param number: what tells a new id from all others of this process
     :param afresh: whether the context is that of an earlier request, whose trace is not this one's
     """
-    own, found = "", None
+    request_id, found = f"{_process}-{number}", None
     if not _NAMES.isdisjoint(map(_name, headers)):
-        own, found = given(headers), trace(headers)
-    request_id = own or f"{_process}-{next(_numbers)}"
+        request_id, found = given(headers) or request_id, trace(headers)
     if found is None and not afresh:
         return request_id, (_request_id.set(request_id),)
     # Nothing is bound before all is known, and then at once: what fails in between would stay bound.

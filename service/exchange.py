@@ -5,10 +5,11 @@ processor's caches full of that. So it is written for few calls and few objects:
 loop that measures it alone.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from contextlib import suppress
 from contextvars import ContextVar, Token
 from itertools import count
+from operator import itemgetter
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,11 +17,12 @@ import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
 from reqscope.bus import Event, EventBus, Running
+from reqscope.bus.event import OVERHEAD
 
 from . import correlation
 from .bodies import Chunks
 from .failures import keep
-from .heads import pack
+from .heads import NONE, Packed, pack
 from .replay_marks import Mark
 from .routes import route_template
 from .sealed import RawLine, SealedEnding, SealedExchange, weigh_lines
@@ -32,6 +34,11 @@ DISCONNECTED: Final = "client_disconnected"
 CLIENT_CLOSED_REQUEST: Final = 499
 SERVER_ERROR: Final = 500
 """What servers answer in the place of an application that raised, or returned without an answer."""
+
+_NO_RESPONSE: Final = (0, NONE, None)
+
+_NOT_SAID: Final = {"method": "GET", "query_string": b"", "client": None, "scheme": "http", "http_version": ""}
+"""What stands for what a scope leaves out."""
 
 MAX_LINES: Final = 200
 """Log lines kept of one request."""
@@ -48,10 +55,32 @@ unended: Final[dict[int, "Exchange"]] = {}
 
 numbers: Final = count(1)
 
+_described: Final = itemgetter("method", "path", "query_string", "client", "scheme", "http_version")
+"""What a scope says of the request, in one call."""
+
 
 def current() -> "Exchange | None":
     """Return the exchange that the code that runs belongs to: its log lines are shown beside it. Safe in any thread."""
     return unended.get(place.get())
+
+
+def unfinished(number: int) -> "Exchange | None":
+    """Return the exchange of that number, or else the next outer one, that has not published its event."""
+    exchange = unended.get(number)
+    while exchange is not None and exchange.event is not None:  # servers begin requests in old contexts
+        exchange = exchange.outer
+    return exchange
+
+
+def undo(bus: EventBus, number: int, tokens: Iterable[Token[Any] | None]) -> None:
+    """Leave nothing of an exchange behind, after a fault: each by itself, as far as it is still there."""
+    with suppress(Exception):
+        exchange = unended.pop(number)
+        bus.in_flight.discard(exchange)
+    for token in tokens:
+        with suppress(Exception):
+            if token is not None:
+                token.var.reset(token)
 
 
 class Exchange(msgspec.Struct, eq=False):
@@ -68,23 +97,20 @@ class Exchange(msgspec.Struct, eq=False):
     root: str
     started: int
     clock: float
-    head: bytes
-    weight: int
-    """Bytes that the event counts for in the ring, as far as they are known."""
+    head: Packed
     number: int
-    status: int = 0
-    response_head: bytes = b""
-    ttfb: float | None = None
+    request_id: str = ""
+    bound: correlation.Tokens = ()
+    token: Token[int] | None = None
+    response: tuple[int, Packed, float | None] = _NO_RESPONSE
+    """Status, headers, and when it began, in seconds from `clock`."""
     request_size: int = 0
     response_size: int = 0
     request_body: Chunks | None = None
     response_body: Chunks | None = None
     trailers: bool = False
     disconnected: bool = False
-    request_id: str = ""
     lines: list[RawLine] | None = None
-    token: Token[Any] | None = None
-    bound: correlation.Tokens = ()
     event: Event | None = None
     stub: str | None = None
     """The name of the stub that answers, where a mock does."""
@@ -118,10 +144,8 @@ class Exchange(msgspec.Struct, eq=False):
                 if not (message.get("more_body", False) or self.trailers):
                     self.publish(None)
             elif kind == "http.response.start":
-                self.ttfb = perf_counter() - self.clock
-                self.status = message["status"]
-                self.response_head, weight = pack(message.get("headers", ()))
-                self.weight += weight
+                ttfb = perf_counter() - self.clock
+                self.response = message["status"], pack(message.get("headers", ())), ttfb
                 if "trailers" in message:
                     self.trailers = message["trailers"]
                 if self.capture.echo:
@@ -144,7 +168,15 @@ class Exchange(msgspec.Struct, eq=False):
     def end(self, error: BaseException | None) -> None:
         """The application returned, or raised."""
         try:
-            self.leave()
+            self.capture.bus.in_flight.discard(self)
+            unended.pop(self.number, None)
+            try:
+                if self.token is not None:
+                    place.reset(self.token)
+                for token in self.bound:
+                    token.var.reset(token)
+            except ValueError:  # the application is driven from several contexts, each of which ends by itself
+                pass
             event = self.event or self.publish(error)
             event.app = perf_counter() - self.clock
             if error is not None or self.lines is not None:
@@ -153,92 +185,79 @@ class Exchange(msgspec.Struct, eq=False):
                 self.mark.ended.set()
         except Exception as fault:
             self.capture.faults.record("end", fault)
-            self.undo()
-
-    def leave(self) -> None:
-        """Leave nothing behind."""
-        self.capture.bus.in_flight.discard(self)
-        unended.pop(self.number, None)
-        try:
-            if self.token is not None:
-                place.reset(self.token)
-            for token in self.bound:
-                token.var.reset(token)
-        except ValueError:  # the application is driven from several contexts, each of which ends by itself
-            pass
-
-    def undo(self) -> None:
-        """Leave nothing behind, after a fault: each by itself, as far as it is still there."""
-        with suppress(Exception):
-            unended.pop(self.number, None)
-            self.capture.bus.in_flight.discard(self)
-        for token in (self.token, *self.bound):
-            with suppress(Exception):
-                if token is not None:
-                    token.var.reset(token)
+            undo(self.capture.bus, self.number, (self.token, *self.bound))
 
     def publish(self, error: BaseException | None) -> Event:
         """Put the event on the bus, or have it counted only."""
         if self.event is not None:  # the application sends more than the protocol allows
             return self.event
-        scope, capture = self.scope, self.capture
         total = perf_counter() - self.clock
-        client = scope.get("client")
-        self.event = event = Event(
-            time=self.started,
-            method=scope.get("method", "GET"),
-            route=route_template(scope, self.root),
-            status=self.status,
-            client=client[0] if client else "",
-            scheme=scope.get("scheme", "http"),
-            http_version=scope.get("http_version", ""),
-            request_size=self.request_size,
-            response_size=self.response_size,
-            ttfb=self.ttfb,
-            total=total,
-            stub=self.stub,
-        )
+        scope, capture, reason = self.scope, self.capture, None
+        (head, weight), (status, (response_head, more), ttfb) = self.head, self.response
+        try:
+            described = _described(scope)
+        except KeyError:
+            described = _described({**_NOT_SAID, **scope})
+        method, path, query, client, scheme, http_version = described
         # uvicorn's `send` is a method of an object that knows whether anybody still waits for the answer; it tells
         # only applications that listen. Behind other middleware, or in another server, nobody knows.
-        if getattr(getattr(self.server_send, "__self__", None), "disconnected", False) is True:
+        try:
+            gone = self.server_send.__self__.disconnected  # type: ignore[attr-defined]
+        except AttributeError:
+            gone = False
+        if gone is True:
             self.disconnected = True
-        if error is not None or self.disconnected or not event.status:
-            self.blame(event, error)
+        if error is not None or self.disconnected or not status:
+            status, reason = self.blame(status, error)
+        sealed = SealedExchange(capture.gate, path, query, head, response_head, self.request_id)
+        size = OVERHEAD + weight + more + len(path) + len(query)
+        if self.request_body is not None or self.lines is not None:
+            size += self.seal_more(sealed, status >= 400 or reason is not None)
+        self.event = event = Event(  # by position: naming the fields costs half as much again as making the event
+            self.started,
+            "request",
+            method,
+            route_template(scope, self.root),
+            status,
+            client[0] if client else "",
+            scheme,
+            http_version,
+            self.request_size,
+            self.response_size,
+            ttfb,
+            total,
+            reason,
+            size,
+            sealed,
+        )
+        if self.stub is not None:
+            event.stub = self.stub
         if self.mark is not None:
             event.replay_of, self.mark.event = self.mark.original, event
         if capture.sampling is None or self.mark is not None or capture.sampling.keeps(event):
-            self.seal(event)
             capture.bus.publish(event)
         else:
             capture.bus.thin(event)
         return event
 
-    def blame(self, event: Event, error: BaseException | None) -> None:
-        """Say in the event what went wrong."""
+    def blame(self, status: int, error: BaseException | None) -> tuple[int, str | None]:
+        """Return the status that the request ends with, and what went wrong."""
         if self.fault:
-            event.error = self.fault
-            return
+            return status, self.fault
         if self.disconnected:
-            event.status, event.error = CLIENT_CLOSED_REQUEST, DISCONNECTED
-        elif error is not None:
-            event.error = type(error).__qualname__
-        if not event.status and (error is None or isinstance(error, Exception)):
-            event.status = SERVER_ERROR
+            return CLIENT_CLOSED_REQUEST, DISCONNECTED
+        return unanswered(status, error)
 
-    def seal(self, event: Event) -> None:
-        """Give the event what nobody may see before it passed the gate."""
-        scope, capture = self.scope, self.capture
-        path, query = scope["path"], scope.get("query_string", b"")
-        sealed = SealedExchange(capture.gate, path, query, self.head, self.response_head, self.request_id)
-        size = self.weight + len(path) + len(query)
-        kept = capture.bodies == "all" or event.status >= 400 or event.error or self.mark is not None
-        if self.request_body is not None and kept:
+    def seal_more(self, sealed: SealedExchange, failed: bool) -> int:
+        """Add bodies and log lines to what nobody may see yet, and return the bytes that they take."""
+        size = 0
+        if self.request_body is not None and (failed or self.capture.bodies == "all" or self.mark is not None):
             sealed.request_body, sealed.response_body = self.request_body, self.response_body
             size += sum(len(body) for body in (self.request_body, self.response_body) if body is not None)
         if self.lines is not None:
             sealed.lines = tuple(self.lines)
             size += weigh_lines(sealed.lines)
-        event.size, event.sealed = size, sealed
+        return size
 
     def amend(self, event: Event, error: BaseException | None) -> None:
         """Add to the published event what was known only at the end."""
@@ -287,11 +306,21 @@ class Exchange(msgspec.Struct, eq=False):
             path=gate.path(scope["path"]),
             query=gate.query(scope.get("query_string", b"")).decode("latin-1"),
             client=client[0] if client else "",
-            status=self.status,
+            status=self.response[0],
             request_size=self.request_size,
             response_size=self.response_size,
             request_id=gate.text(self.request_id),
         )
+
+
+def unanswered(status: int, error: BaseException | None) -> tuple[int, str | None]:
+    """Return the status that the server gives where the application gave none, and the type of the exception.
+
+    None where the server is being stopped: then it answers nothing.
+    """
+    if not status and (error is None or isinstance(error, Exception)):
+        status = SERVER_ERROR
+    return status, type(error).__qualname__ if error is not None else None
 
 
 def _are_same(one: Any, other: Any) -> bool:

@@ -8,7 +8,7 @@ from starlette.types import Message
 
 from reqscope.bus import Event
 
-from .exchange import CLIENT_CLOSED_REQUEST, DISCONNECTED, SERVER_ERROR, Exchange
+from .exchange import CLIENT_CLOSED_REQUEST, DISCONNECTED, Exchange, unanswered
 from .heads import pack
 
 _SWITCHING: Final = 101
@@ -56,30 +56,26 @@ class WebSocketExchange(Exchange):
         elif kind == "websocket.http.response.body":
             self.response_size += len(message.get("body", b""))
         elif kind == "websocket.close":
-            if not self.status:
+            if not self.response[0]:
                 self._respond(_FORBIDDEN, {})
             elif self.close_code is None:
                 self.close_code = message.get("code", _NORMAL)
 
     def _respond(self, status: int, message: Message) -> None:
-        self.ttfb = perf_counter() - self.clock
-        self.status = status
-        self.response_head, weight = pack(message.get("headers", ()))
-        self.weight += weight
+        ttfb = perf_counter() - self.clock
+        self.response = status, pack(message.get("headers", ())), ttfb
 
-    def seal(self, event: Event) -> None:
+    def publish(self, error: BaseException | None) -> Event:
+        event = super().publish(error)
         event.kind = "websocket"
         event.messages_received, event.messages_sent = self.received, self.sent
         event.close_code = self.close_code
-        super().seal(event)
+        return event
 
-    def blame(self, event: Event, error: BaseException | None) -> None:
-        if self.close_code is not None and not self.status:  # gone before it was answered
-            event.status, event.error = CLIENT_CLOSED_REQUEST, DISCONNECTED
-        elif error is not None:
-            event.error = type(error).__qualname__
-        if not event.status and (error is None or isinstance(error, Exception)):
-            event.status = SERVER_ERROR
+    def blame(self, status: int, error: BaseException | None) -> tuple[int, str | None]:
+        if self.close_code is not None and not status:  # gone before it was answered
+            return CLIENT_CLOSED_REQUEST, DISCONNECTED
+        return unanswered(status, error)
 
 
 def _size(message: Message) -> int:

@@ -21,11 +21,6 @@ def test_an_event_needs_a_time_and_nothing_else() -> None:
         Event()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 
 
-def test_fields_are_named_when_an_event_is_made() -> None:
-    with pytest.raises(TypeError):
-        Event(7)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-
-
 def test_the_garbage_collector_does_not_see_events() -> None:
     headers = tuple([(b"host", bytes([number])) for number in range(3)])
     assert gc.is_tracked(headers)

@@ -94,7 +94,7 @@ def test_encoding_in_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = Exchange.send
 
     def send(self: Exchange, message: Message) -> Awaitable[None]:
-        json.dumps({"path": self.scope["path"], "status": self.status})
+        json.dumps({"path": self.scope["path"], "sent": self.response_size})
         return whole(self, message)
 
     monkeypatch.setattr(Exchange, "send", send)

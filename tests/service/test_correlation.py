@@ -1,6 +1,7 @@
 import logging
 import re
 from collections.abc import Sequence
+from itertools import count
 
 import anyio
 import pytest
@@ -23,12 +24,13 @@ pytestmark = pytest.mark.anyio
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 TRACEPARENT = f"00-{TRACE}-{SPAN}-01"
+NUMBERS = count(1)
 Pairs = Sequence[tuple[bytes, bytes]]
 
 
 def identified(*headers: tuple[bytes, bytes]) -> str:
     """Return the id that a request with these headers gets."""
-    request_id, tokens = begin(headers)
+    request_id, tokens = begin(headers, next(NUMBERS))
     unbind(tokens)
     return request_id
 
