@@ -140,7 +140,7 @@ class CaptureMiddleware:
             try:
                 if self.correlate:
                     afresh = latest != 0 and (outer is None or outer.number != latest)
-                    request_id, bound = correlation.begin(headers, number, afresh)
+                    request_id, bound = correlation.begin(headers, head[0], number, afresh)
                 token = place.set(number)
                 exchange = kind(  # by position, as an event
                     self,

@@ -28,6 +28,10 @@ _TRACEPARENT: Final = re.compile(
 _UNSET: Final[Any] = ...
 """What structlog takes for a variable that is not bound."""
 
+_REMEMBERED: Final = 1_000
+_without: Final = set[int]()
+"""Hashes of heads that have neither a request id nor a trace: looking for one costs four times as much as this."""
+
 _process = secrets.token_hex(4)
 
 
@@ -58,22 +62,33 @@ _trace_id: Final = _variable("trace_id")
 _span_id: Final = _variable("span_id")
 
 
-def begin(headers: Collection[Pair], number: int, afresh: bool = False) -> tuple[str, Tokens]:
+def begin(headers: Collection[Pair], head: bytes, number: int, afresh: bool = False) -> tuple[str, Tokens]:
     """Return the request's own id if it has a sound one, otherwise a new one, and bind it and its trace.
 
     Bound are structlog's context variables `request_id`, `trace_id` and `span_id`, until `unbind`.
 
+    :param head: the same headers, packed: a client sends the same ones over and over, mostly without an id
     :param number: what tells a new id from all others of this process
     :param afresh: whether the context is that of an earlier request, whose trace is not this one's
     """
     request_id, found = f"{_process}-{number}", None
-    if not _NAMES.isdisjoint(map(_name, headers)):
-        request_id, found = given(headers) or request_id, trace(headers)
+    # Hashes, because heads hold secrets that must not stay. Two heads have the same once in 2**63.
+    if hash(head) not in _without:
+        request_id, found = _look(headers, head, request_id)
     if found is None and not afresh:
         return request_id, (_request_id.set(request_id),)
     # Nothing is bound before all is known, and then at once: what fails in between would stay bound.
     trace_id, span_id = found or (_UNSET, _UNSET)
     return request_id, (_request_id.set(request_id), _trace_id.set(trace_id), _span_id.set(span_id))
+
+
+def _look(headers: Collection[Pair], head: bytes, request_id: str) -> tuple[str, Trace | None]:
+    if not _NAMES.isdisjoint(map(_name, headers)):
+        return given(headers) or request_id, trace(headers)
+    if len(_without) >= _REMEMBERED:
+        _without.clear()
+    _without.add(hash(head))
+    return request_id, None
 
 
 def given(headers: Iterable[Pair]) -> str:

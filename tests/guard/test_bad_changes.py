@@ -100,7 +100,7 @@ def test_encoding_in_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Exchange, "send", send)
 
     with pytest.raises(AssertionError):
-        guard.test_what_capture_adds_to_a_request_is_bounded({}, 900, 62)
+        guard.test_what_capture_adds_to_a_request_is_bounded({}, 810, 53)
     with pytest.raises(AssertionError):
         guard.test_a_further_chunk_costs_little_and_allocates_nothing(True)
 
@@ -114,7 +114,7 @@ def test_masking_in_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Exchange, "publish", publish)
 
     with pytest.raises(AssertionError):
-        guard.test_what_capture_adds_to_a_request_is_bounded({}, 900, 62)
+        guard.test_what_capture_adds_to_a_request_is_bounded({}, 810, 53)
 
 
 def test_a_ring_that_measures_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,10 +59,10 @@ def one_more(kind: Any, amount: int = 100) -> Work:
 @pytest.mark.parametrize(
     ("options", "bytecodes", "calls"),
     [
-        ({"correlate": False}, 830, 56),
-        ({}, 900, 62),
-        ({"bodies": "errors"}, 1_010, 69),
-        ({"bodies": "all"}, 1_070, 80),
+        ({"correlate": False}, 745, 48),
+        ({}, 810, 53),
+        ({"bodies": "errors"}, 955, 61),
+        ({"bodies": "all"}, 1_030, 72),
     ],
     ids=["without request ids", "as it comes", "bodies of errors", "all bodies"],
 )

@@ -16,6 +16,7 @@ from structlog.contextvars import get_contextvars
 from reqscope.bus import EventBus
 from reqscope.service import CaptureMiddleware, Settings
 from reqscope.service.correlation import begin, trace, unbind
+from reqscope.service.heads import pack
 from reqscope.service.pipeline import Pipeline
 
 from .conftest import Site, nothing, published, scope_of, swallow
@@ -30,7 +31,7 @@ Pairs = Sequence[tuple[bytes, bytes]]
 
 def identified(*headers: tuple[bytes, bytes]) -> str:
     """Return the id that a request with these headers gets."""
-    request_id, tokens = begin(headers, next(NUMBERS))
+    request_id, tokens = begin(headers, pack(headers)[0], next(NUMBERS))
     unbind(tokens)
     return request_id
 
