@@ -81,7 +81,7 @@ class Event(msgspec.Struct, array_like=True, gc=False):
     The record is invisible to the cyclic garbage collector (`gc=False`), so that a ring full of them adds
     nothing to the host application's collection pauses. It must therefore hold values only: text, bytes,
     numbers and tuples of those. It is an array where it is encoded: between processes, only once it was opened.
-    The fields that every captured request has come first: capture gives them by position, which is a third faster.
+    Fields that every event has come first: capture and ingest give them by position, which is a third faster.
 
     `seq` is set when the event is published, which may happen once. `app`, and `error` with it, may be set
     later still: when background tasks outlive the response, the event is on the bus before they end.
@@ -116,18 +116,18 @@ class Event(msgspec.Struct, array_like=True, gc=False):
     size: int = 0
     """Bytes counted against the ring's bound. A producer that knows it says so; otherwise the ring measures."""
     sealed: Sealed | None = None
-    seq: int = 0
-    """The number the ring gave it, from 1 up without holes; 0 before that."""
     path: str = ""
     """Decoded path with the root path, without the query."""
+    body: bytes = b""
+    """What an ingested record said, byte for byte."""
+    seq: int = 0
+    """The number the ring gave it, from 1 up without holes; 0 before that."""
     query: bytes = b""
     """Query string as it was sent, secrets masked."""
     request_headers: Headers = ()
     response_headers: Headers = ()
     request_body: Body | None = None
     response_body: Body | None = None
-    body: bytes = b""
-    """What an ingested record said, byte for byte."""
     app: float | None = None
     """Seconds until the application returned, background tasks included."""
     failure: Failure | None = None

@@ -87,19 +87,24 @@ def read_batch(body: bytes, content_type: str, client: str) -> Batch:
     read, pieces = _read_all(body, pieces) or _read_each(body, pieces, batch)
     now = time.time_ns()
     batch.events = [
-        Event(
-            time=now,
-            kind="record",
-            method=record.method,
-            path=record.path,
-            route=record.route,
-            status=record.status,
-            client=record.client or client,
-            request_size=len(piece),
-            total=record.duration,
-            error=record.error,
-            body=piece,
-            size=OVERHEAD + len(piece),
+        Event(  # by position: naming the fields costs half as much again as making the event
+            now,
+            "record",
+            record.method,
+            record.route,
+            record.status,
+            record.client or client,
+            "",
+            "",
+            len(piece),
+            0,
+            None,
+            record.duration,
+            record.error,
+            OVERHEAD + len(piece),
+            None,
+            record.path,
+            piece,
         )
         for record, piece in zip(read, pieces, strict=True)
     ]
