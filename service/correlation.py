@@ -67,7 +67,8 @@ def begin(headers: Collection[Pair], head: bytes, number: int, afresh: bool = Fa
 
     Bound are structlog's context variables `request_id`, `trace_id` and `span_id`, until `unbind`.
 
-    :param head: the same headers, packed: a client sends the same ones over and over, mostly without an id
+    :param head: the same headers, packed: a client sends the same ones over and over, mostly without an id. Empty
+        where only the application can read them
     :param number: what tells a new id from all others of this process
     :param afresh: whether the context is that of an earlier request, whose trace is not this one's
     """
@@ -83,7 +84,7 @@ def begin(headers: Collection[Pair], head: bytes, number: int, afresh: bool = Fa
 
 
 def _look(headers: Collection[Pair], head: bytes, request_id: str) -> tuple[str, Trace | None]:
-    if not _NAMES.isdisjoint(map(_name, headers)):
+    if head and not _NAMES.isdisjoint(map(_name, headers)):
         return given(headers) or request_id, trace(headers)
     if len(_without) >= _REMEMBERED:
         _without.clear()
