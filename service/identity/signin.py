@@ -3,7 +3,6 @@
 import hmac
 import logging
 import secrets
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -15,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import Scope
 
+from .clock import clock
 from .lockout import Lockout
 from .paths import here, wants_page, with_next
 from .private_file import PrivateFileError
@@ -79,7 +79,7 @@ class SignIn:
         users: Users,
         link: OneTimeLink | None = None,
         links: dict[str, str | int] | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = clock,
     ) -> None:
         self.users = users
         self.link = link

@@ -1,4 +1,5 @@
 import logging
+import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -18,9 +19,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from reqscope.service import Monitor, User, proxy_header
+from reqscope.service.identity import Visit
 from reqscope.service.identity import hostlogin as module
+from reqscope.service.identity.hostlogin import HostLogin
 
-from .conftest import client, config_in, serving
+from .conftest import DEADLINE, client, config_in, scope_of, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -309,19 +312,35 @@ def test_a_url_that_is_not_the_hosts_own_is_refused_before_anything_is_changed(n
     assert app.routes == routes
 
 
-async def test_a_stream_ends_when_the_host_knows_its_user_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_visit_ends_when_the_host_knows_its_user_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CONFIRM", 0.02)
     known = {"alice"}
+    visit = await HostLogin(lambda request: "alice" if known else None).visit(Request(scope_of()))
+    assert isinstance(visit, Visit)
+    assert visit.wait_end is not None
 
-    def user(request: Request) -> str | None:
-        name = request.session.get("user")
-        return name if name in known else None
+    with anyio.move_on_after(0.1) as meanwhile:
+        await visit.wait_end()
+    assert meanwhile.cancelled_caught
 
-    async with place(user) as http:
+    known.clear()
+    with anyio.fail_after(DEADLINE):
+        await visit.wait_end()
+
+
+async def test_a_stream_has_its_client_come_again_because_the_request_it_began_with_tells_no_log_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "CONFIRM", 0.02)
+    async with place(by_session) as http:
         await http.post("/log-in", json="alice")
         async with http.stream("GET", "/reqscope/api/events/stream") as answer:
             assert answer.status_code == 200
-            known.clear()
-            with anyio.fail_after(20):
-                async for _ in answer.aiter_bytes():
-                    pass
+            with anyio.fail_after(DEADLINE):
+                text = b"".join([piece async for piece in answer.aiter_bytes()])
+        (position,) = re.findall(rb"id: (\S+)", text)[-1:]
+        again = {"last-event-id": position.decode()}
+        async with http.stream("GET", "/reqscope/api/events/stream", headers=again) as answer:
+            assert answer.status_code == 200
+        await http.post("/log-in", content=b"null")
+        assert (await http.get("/reqscope/api/events/stream", headers=again)).status_code == 401
