@@ -124,7 +124,9 @@ class SignIn:
         if Headers(scope=scope).get("sec-fetch-site") == "cross-site":
             # A link from another site comes without the cookie, which is for requests from here only. Asking once
             # more from a page of our own brings it along.
-            return HTMLResponse(page("again.html", url=here(scope)), headers=PAGE)
+            back = here(scope)
+            again = page("again.html", title="Reqscope", root=scope["root_path"], refresh=back, url=back)
+            return HTMLResponse(again, headers=PAGE)
         return redirect(with_next(f"{scope['root_path']}/sign-in", here(scope)))
 
     def session_of(self, scope: Scope) -> Session | None:

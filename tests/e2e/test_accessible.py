@@ -1,7 +1,7 @@
 """The panel for people who don't use a mouse, or don't see it: axe-core, the keyboard, and what is read out."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -41,7 +41,7 @@ async def wait():
 
 
 @contextmanager
-def watched(start: Start, folder: Path) -> Iterator[Server]:
+def watched(start: Start, folder: Path) -> Generator[Server]:
     (folder / "accessible_app.py").write_text(APP)
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("REQSCOPE_BODIES", "all")
