@@ -9,21 +9,11 @@ from reqscope.service.identity import sessions as module
 from reqscope.service.identity.clock import clock as clock_of_sessions
 from reqscope.service.identity.sessions import IDLE, LENGTH, Session, Sessions
 
+from .conftest import Clock
+
 pytestmark = pytest.mark.anyio
 
 ALICE = User("alice", "admin")
-
-
-class Clock:
-    now = 1e9
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture
