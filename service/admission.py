@@ -5,9 +5,9 @@ from typing import Any, Final, Literal, TypeAlias
 
 from starlette.types import Scope
 
+from .identity.direct import is_direct
 from .identity.hostlogin import Auth, HostLogin
-from .identity.peers import can_tell_users
-from .identity.policies import Everybody, Policy, ThisMachine, is_direct
+from .identity.policies import Everybody, Policy, ThisMachine
 from .identity.private_file import PrivateFileError
 from .identity.signin import OneTimeLink, SignIn
 from .identity.this_user import ThisUser
@@ -30,7 +30,7 @@ def standalone_policy(settings: Settings, links: dict[str, str | int] | None = N
     users = Users(settings.users_file)
     if asks_people(settings, users):
         return SignIn(users, None if len(users) else OneTimeLink(), links)
-    if settings.sign_in == "off" or settings.insecure or not can_tell_users():
+    if settings.sign_in == "off" or settings.insecure:
         return Everybody(links)
     return ThisUser(users, links)
 

@@ -50,6 +50,7 @@ class BoundedHttpTools(Bounded, HttpToolsProtocol):  # type: ignore[misc]  # it 
         self._await("head", 1)
 
     def on_headers_complete(self) -> None:
+        assert self.parser is not None
         check_head(self.limits, self.parser.get_http_version(), self.url, self.headers)
         self._await("body")
         super().on_headers_complete()

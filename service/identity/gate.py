@@ -1,6 +1,7 @@
 """The one way into the control plane: nothing behind it answers somebody who is not known."""
 
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import anyio
@@ -25,6 +26,10 @@ HOST_SCOPE: Final = "reqscope.host"
 _SAFE: Final = ("GET", "HEAD", "OPTIONS")
 _GRACE: Final = 1.0
 """Seconds for a stream to end by itself, with a last word, once its session has."""
+_LOOK_AGAIN: Final = 5.0
+"""Seconds after which an open stream looks whether its token is still one."""
+_RESUMED: Final = "/api/events/stream"
+"""What a client goes on with in a new request, behind the event that came last."""
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +38,9 @@ class Gate:
     """ASGI middleware that asks `policy` about every request and WebSocket but those that are public.
 
     Those are let through by method and path, so what is added behind it is closed until somebody says otherwise.
-    Below `/api/` whatever is not for reading needs an admin. A stream that is open when its session ends is cut off.
+    Below `/api/` whatever is not for reading needs an admin. A stream that is open when its session ends, or when its
+    token is removed, is cut off. So is one of events after a while where only a new request tells who it is: its client
+    makes that, and misses nothing.
 
     :param tokens: those of programs, which get in to the API under any policy
     """
@@ -51,7 +58,8 @@ class Gate:
         path = below_root(scope)
         found = await self._judge(scope, path)
         if isinstance(found, Visit):
-            await self._admit(found, {**scope, VISIT: found}, receive, send)
+            length = found.confirm_every if path == _RESUMED else None
+            await self._admit(found, length, {**scope, VISIT: found}, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         else:
@@ -76,16 +84,21 @@ class Gate:
         if known is None or not known.allows("read"):
             return None
         user = User(known.name, "admin" if known.allows("admin") else "viewer")
-        return Visit(user, session=f"token {known.name}", only_api=True)
+        return Visit(user, f"token {known.name}", wait_end=lambda: self._wait_removal(token), only_api=True)
 
-    async def _admit(self, visit: Visit, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _wait_removal(self, token: bytes) -> None:
+        """Wait until a token lets nobody in any more."""
+        while self._visit_with(token) is not None:  # noqa: ASYNC110 - a file tells nobody that it has changed
+            await anyio.sleep(_LOOK_AGAIN)
+
+    async def _admit(self, visit: Visit, length: float | None, scope: Scope, receive: Receive, send: Send) -> None:
         if visit.wait_end is None:
             await self._app(scope, receive, send)
             return
         failure: Exception | None = None
         answer = _Answer(send)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_cut_off, visit, tasks.cancel_scope)
+            tasks.start_soon(_cut_off, visit.wait_end, length, tasks.cancel_scope)
             try:
                 await self._app(scope, receive, answer)
             except Exception as error:  # raised again below, and not in a group, which nobody expects
@@ -116,9 +129,9 @@ class _Answer:
             await self._send({"type": "http.response.body", "body": b""})
 
 
-async def _cut_off(visit: Visit, stream: anyio.CancelScope) -> None:
-    assert visit.wait_end is not None
-    await visit.wait_end()
+async def _cut_off(wait_end: Callable[[], Awaitable[None]], length: float | None, stream: anyio.CancelScope) -> None:
+    with anyio.move_on_after(length):
+        await wait_end()
     await anyio.sleep(_GRACE)
     stream.cancel()
 

@@ -3,6 +3,7 @@
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from ipaddress import ip_address, ip_network
 from typing import Annotated, Any, Final, TypeAlias
 
@@ -24,6 +25,8 @@ Auth: TypeAlias = Callable[..., Any]
 
 CONFIRM: Final = 60.0
 """Seconds after which an open page has to show that its user is still signed in to the host."""
+
+_ERRORS: Final = frozenset(each.value for each in HTTPStatus if each >= 400)
 
 logger = logging.getLogger(__name__)
 
@@ -152,7 +155,8 @@ def _as_raised(error: HTTPException, scope: Scope) -> Response:
     where = (error.headers or {}).get("location", "")
     if 300 <= error.status_code < 400 and where:
         return redirect(where) if wants_page(scope) else unknown(scope)
-    return refuse(error.status_code, str(error.detail), scope, dict(error.headers or {}))
+    status = error.status_code if error.status_code in _ERRORS else 403
+    return refuse(status, str(error.detail), scope, dict(error.headers or {}))
 
 
 def _asker(auth: Auth, host: Any) -> Callable[[Request], Awaitable[Any]]:

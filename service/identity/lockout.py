@@ -1,10 +1,11 @@
 """Who has tried too many passwords."""
 
-import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
+
+from .clock import clock
 
 FAILURES: Final = 5
 PERIOD: Final = 300.0
@@ -23,7 +24,7 @@ class Lockout:
     :param clock: the time in seconds
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = clock) -> None:
         self._clock = clock
         self._failures: OrderedDict[tuple[str, str], deque[float]] = OrderedDict()
 

@@ -1,21 +1,19 @@
-"""Who gets in where nobody signs in: everybody, or whoever sits at this machine."""
+"""Who gets in where nobody signs in: everybody, or whoever runs the server and sits at its machine."""
 
-from ipaddress import ip_address
 from typing import Final, Protocol
 
 from fastapi import APIRouter
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
+from .direct import is_own, own_users
 from .refusals import refuse
 from .visits import User, Visit
 
-_FORWARDING: Final = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
-
 _UNNAMED: Final = (
-    "this panel answers this machine only, because nobody has said who else may see it. In the application, write "
+    "this panel answers only who runs the application, from the same machine and through no proxy, because nobody has "
+    "said who else may see it. In the application, write "
     "Monitor(app, auth=lambda request: request.session.get('user'), login_url='/login') with what returns your "
     "user's name, or None for somebody unknown; or Monitor(app, auth='open') if everybody may see every request"
 )
@@ -62,45 +60,15 @@ class Everybody:
 
 
 class ThisMachine(Everybody):
-    """Lets in whoever asks from this machine directly, and nobody who comes through a proxy.
+    """Lets in who runs this process and asks from this machine directly, and nobody who comes through a proxy.
 
-    An application is not told what address it listens on, so each request is looked at. A proxy on this machine
-    that hides from the application that it is one cannot be told from a local client: name a policy there.
+    An application is not told what address it listens on, so each request is looked at. Where the system does not
+    say whose a connection is, that is all users of this machine; and a proxy on it that hides from the application
+    that it is one cannot be told from them: name a policy there.
     """
 
     async def visit(self, request: Request) -> Visit | Response | None:
-        return self._visit if is_direct(request.scope) else None
+        return self._visit if is_own(request.scope, own_users()) else None
 
     def challenge(self, scope: Scope) -> Response:
         return refuse(403, _UNNAMED, scope)
-
-
-def is_direct(scope: Scope) -> bool:
-    """Whether a request comes from this machine, by a name of this machine, and through no proxy."""
-    client = (scope.get("client") or ("",))[0]
-    if client == "testclient":  # the peer of a socket is an address, so this is Starlette's TestClient
-        return not _is_forwarded(scope)
-    # Proxies that add no header still speak HTTP/1.0, which no browser or client does today, or pass the name on.
-    old = scope["http_version"] in ("0.9", "1.0")
-    return _is_loopback(client) and _is_local_name(scope) and not old and not _is_forwarded(scope)
-
-
-def _is_forwarded(scope: Scope) -> bool:
-    headers = Headers(scope=scope)
-    return any(name in headers for name in _FORWARDING)
-
-
-def _is_local_name(scope: Scope) -> bool:
-    hosts = Headers(scope=scope).getlist("host")
-    if len(hosts) != 1:
-        return False
-    name = hosts[0].rpartition(":")[0] if hosts[0].rpartition(":")[2].isdigit() else hosts[0]
-    return name.lower() == "localhost" or _is_loopback(name.strip("[]"))
-
-
-def _is_loopback(text: str) -> bool:
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return False
-    return (getattr(address, "ipv4_mapped", None) or address).is_loopback

@@ -31,8 +31,8 @@ PAGE: Final = {
 def refuse(status: int, detail: str, scope: Scope, headers: dict[str, str] | None = None) -> Response:
     """Return an answer that says why, in the form that whoever asks can read."""
     if wants_page(scope):
-        title = HTTPStatus(status).phrase
-        body = page("refusal.html", title=title, detail=detail[:1].upper() + detail[1:], root=scope["root_path"])
+        reason, detail = HTTPStatus(status).phrase, detail[:1].upper() + detail[1:]
+        body = page("refusal.html", title=f"{reason} · Reqscope", root=scope["root_path"], reason=reason, detail=detail)
         return HTMLResponse(body, status, PAGE | (headers or {}))
     return Response(problem(status, detail), status, PRIVATE | (headers or {}), PROBLEM.decode())
 
@@ -60,12 +60,20 @@ def redirect(url: str) -> Response:
     return RedirectResponse(url, 303, PRIVATE)
 
 
-def page(template: str, /, **texts: str) -> str:
+def page(template: str, /, *, title: str, root: str, refresh: str = "", **texts: str) -> str:
     """Return a page with these texts in it, as text.
 
+    :param root: the path that the panel is below
+    :param refresh: a path that the browser goes to by itself
     :raises KeyError: the page needs another text
     """
-    return Template(asset(template)).substitute({key: escape(text) for key, text in texts.items()})
+    content = Template(asset(template)).substitute({key: escape(text) for key, text in {**texts, "root": root}.items()})
+    return Template(asset("frame.html")).substitute(
+        title=escape(title),
+        root=escape(root),
+        refresh=f'\n  <meta http-equiv="refresh" content="0;url={escape(refresh)}">' if refresh else "",
+        content=content,
+    )
 
 
 @cache

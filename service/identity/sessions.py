@@ -1,7 +1,6 @@
 """Who is signed in, known to the server alone: a browser holds a random name and nothing else."""
 
 import secrets
-import time
 from collections import OrderedDict
 from collections.abc import Callable
 from hashlib import sha256
@@ -9,6 +8,7 @@ from typing import Final
 
 import anyio
 
+from .clock import clock
 from .visits import User
 
 LENGTH: Final = 8 * 3600.0
@@ -43,11 +43,11 @@ class Sessions:
 
     To be used in one event loop.
 
-    :param clock: the time in seconds. Of the day, because a computer that sleeps stops other clocks.
+    :param clock: the time in seconds, a computer's sleep included
     :ivar on_end: called after a session has ended
     """
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = clock) -> None:
         self._clock = clock
         self._sessions: OrderedDict[str, Session] = OrderedDict()
         self.on_end: Callable[[], None] = lambda: None

@@ -3,7 +3,6 @@
 import hmac
 import logging
 import secrets
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -15,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.types import Scope
 
+from .clock import clock
 from .lockout import Lockout
 from .paths import here, wants_page, with_next
 from .private_file import PrivateFileError
@@ -79,7 +79,7 @@ class SignIn:
         users: Users,
         link: OneTimeLink | None = None,
         links: dict[str, str | int] | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = clock,
     ) -> None:
         self.users = users
         self.link = link
@@ -124,7 +124,9 @@ class SignIn:
         if Headers(scope=scope).get("sec-fetch-site") == "cross-site":
             # A link from another site comes without the cookie, which is for requests from here only. Asking once
             # more from a page of our own brings it along.
-            return HTMLResponse(page("again.html", url=here(scope)), headers=PAGE)
+            back = here(scope)
+            again = page("again.html", title="Reqscope", root=scope["root_path"], refresh=back, url=back)
+            return HTMLResponse(again, headers=PAGE)
         return redirect(with_next(f"{scope['root_path']}/sign-in", here(scope)))
 
     def session_of(self, scope: Scope) -> Session | None:

@@ -97,6 +97,7 @@ def _page(
         sign_in.show_link()
     body = page(
         kind,
+        title="Sign in · Reqscope",
         root=request.scope["root_path"],
         next=_back(request, back),
         error=error,

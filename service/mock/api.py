@@ -13,6 +13,7 @@ from reqscope.bus.schema import text_or_base64
 from reqscope.service.query import JSON
 
 from .answer import AnswerTooLarge
+from .chaos import Chaos
 from .documents import Switch, Try
 from .drafts import draft_of_event, draft_of_unmatched
 from .files import StubError, parse
@@ -20,7 +21,7 @@ from .journal import as_text
 from .matching import ReadyStub
 from .paths import is_reserved
 from .request import MockRequest
-from .store import Chaos, StubStore
+from .store import StubStore
 from .stub import Stub, json_schema
 from .verify import read_verify, verify
 

@@ -5,9 +5,9 @@ from typing import Any, Final
 
 import msgspec
 
+from .chaos import Chaos
 from .journal import Unmatched
 from .matching import Miss
-from .store import Chaos
 from .stub import Stub, StubFile
 from .verify import Verdict, Verify
 

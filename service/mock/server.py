@@ -16,7 +16,8 @@ from reqscope.service.collector import fallback_app
 from reqscope.service.launcher import Server
 
 from .app import MockApp
-from .store import Chaos, StubStore
+from .chaos import Chaos
+from .store import StubStore
 from .stub import Stub, StubRequest
 from .verify import Count, Verify, request_of, verify
 

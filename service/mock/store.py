@@ -1,14 +1,11 @@
-"""The stubs that there are, what they have answered, and what they answer next."""
+"""What the stubs have answered, and what they answer next."""
 
 import math
 import random
-import secrets
 import time
 from collections.abc import Iterable, Sequence
-from hashlib import blake2b
-from itertools import count
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 import msgspec
 from msgspec import UNSET
@@ -17,40 +14,17 @@ from reqscope.bus.encoding import encode
 from reqscope.service.redaction import SENSITIVE, Redaction
 
 from .answer import Answer, AnswerTooLarge, ReadyResponse, delay_of
-from .files import StubError, files_of, load_file
+from .chaos import Chaos
 from .journal import Journal, Unmatched, as_text
-from .matching import Miss, ReadyStub, Source, StubIndex, nearest
+from .matching import Miss, ReadyStub, nearest
 from .request import MockRequest
-from .stub import Fault, Limit, Scalar, Stub, seconds
+from .shelf import Shelf
+from .stub import Limit, seconds
 
 STARTED: Final = "started"
 """The state that everything begins in."""
-_MOST_STUBS: Final = 20_000
 _SHOWN_BODY: Final = 4_000
-_MAX_CHAOS: Final = 3_600.0
 _PROBLEM: Final = ((b"content-type", b"application/problem+json"),)
-
-
-Loaded: TypeAlias = dict[Path, list[ReadyStub]]
-
-
-class Chaos(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """A share of all answers goes wrong, for a time that is bounded."""
-
-    share: float = 0.5
-    status: int = 503
-    fault: Fault | None = None
-    delay: Scalar = 0
-    seconds: float = 60.0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.share <= 1:
-            raise ValueError("a share is more than 0, and up to 1")
-        if not 400 <= self.status <= 599:
-            raise ValueError("the status of an error is from 400 to 599")
-        if not 0 < self.seconds <= _MAX_CHAOS:
-            raise ValueError(f"it lasts from 0 to {_MAX_CHAOS:g} seconds")
-        seconds(self.delay)
 
 
 class _Run:
@@ -67,8 +41,8 @@ class _Run:
         self.until = 0.0
 
 
-class StubStore:
-    """Stubs of files and of the API, and what they do. To be used in one event loop, or one thread.
+class StubStore(Shelf):
+    """Stubs of files and of the API that answer, and remember it. To be used in one event loop, or one thread.
 
     :param paths: files, and folders of files
     :param redact: names whose values are masked in what is told of requests
@@ -76,122 +50,21 @@ class StubStore:
     """
 
     def __init__(self, paths: Sequence[Path] = (), redact: Iterable[str] = SENSITIVE) -> None:
-        self.paths = tuple(paths)
+        super().__init__(paths)
         self.redaction = Redaction(redact)
         self.journal = Journal()
-        self.errors: list[StubError] = []
-        """What is wrong in files at present; their last good stubs are in use."""
         self.states: dict[str, str] = {}
-        self.index = StubIndex(())
-        self._files: Loaded = {}
-        self._ready: dict[str, ReadyStub] = {}
-        """Those of files as they stand there, by key."""
-        self._changed: dict[str, ReadyStub | None] = {}
-        """Those of files that were edited or deleted through the API, until their file changes."""
-        self._added: dict[str, ReadyStub] = {}
-        self._numbers = count(1)
         self._runs: dict[str, _Run] = {}
         self._chaos: tuple[Chaos, float] | None = None
-        self.reload()
-        if self.errors:
-            raise self.errors[0]
-
-    # Files
-
-    def reload(self) -> list[StubError]:
-        """Read the files again. Of one that is wrong, the stubs from before stay; return what is wrong."""
-        self.apply(self.read())
-        return self.errors
-
-    def read(self) -> tuple[Loaded, list[StubError]]:
-        """Return what is in the files, and what is wrong in them. Safe in any thread."""
-        found: Loaded = {}
-        errors: list[StubError] = []
-        for path in self.paths:
-            for file in files_of(path):
-                try:
-                    found[file] = load_file(file, path if path.is_dir() else None)
-                except StubError as error:
-                    errors.append(error)
-                    if file in self._files:
-                        found[file] = self._files[file]
-        return found, errors
-
-    def apply(self, read: tuple[Loaded, list[StubError]]) -> None:
-        """Use what `read` returned."""
-        found, self.errors = read
-        before, self._files = self._files, found
-        changed = {file for file in {*found, *before} if _models(found.get(file)) != _models(before.get(file))}
-        for key in [key for key, stub in self._ready.items() if stub.source.file in changed]:
-            self._changed.pop(key, None)
-        ready, order = dict[str, ReadyStub](), count()
-        for file, stubs in found.items():
-            for stub in stubs:
-                stub.place(next(order), _key(file, stub.name, ready))
-                old = self._ready.get(stub.key)
-                if old is not None and old.stub == stub.stub:
-                    stub.enabled = old.enabled
-                ready[stub.key] = stub
-        self._ready = ready
-        self._rebuild()
-
-    # Stubs
-
-    def add(self, stub: Stub) -> str:
-        """Add a stub in front of those of the same priority, and return its key.
-
-        :raises StubError: it cannot be made ready
-        """
-        return self.add_all([stub])[0]
-
-    def add_all(self, stubs: Iterable[Stub]) -> list[str]:
-        """Add all or, if one is wrong, none; the first goes before the second, and all before those there are.
-
-        :raises StubError: one cannot be made ready
-        """
-        ready = [
-            self._make(stub, Source(), -next(self._numbers), secrets.token_hex(6)) for stub in reversed(list(stubs))
-        ][::-1]
-        if len(self._added) + len(ready) > _MOST_STUBS:
-            raise StubError(f"there are more than {_MOST_STUBS} stubs")
-        self._added |= {each.key: each for each in ready}
-        self._rebuild()
-        return [each.key for each in ready]
-
-    def replace(self, key: str, stub: Stub) -> None:
-        """Put `stub` in the place of another. That of a file is as the file has it again when the file changes.
-
-        :raises KeyError: there is no such stub
-        :raises StubError: it cannot be made ready
-        """
-        old = self.find_stub(key)
-        new = self._make(stub, old.source, old.rank[2], key)
-        self._put(key, new)
 
     def delete(self, key: str) -> None:
-        """Remove a stub. That of a file is back when the file changes.
-
-        :raises KeyError: there is no such stub
-        """
-        self.find_stub(key)
-        self._put(key, None)
+        super().delete(key)
         self._runs.pop(key, None)
 
-    def enable(self, key: str, enabled: bool) -> None:
-        """Have a stub answer, or not.
-
-        :raises KeyError: there is no such stub
-        """
-        self.find_stub(key).enabled = enabled
-
     def clear(self) -> None:
-        """Remove what came through the API, and have stubs of files as their files say."""
-        self._added.clear()
-        self._changed.clear()
-        for stub in self._ready.values():
-            stub.enabled = stub.stub.enabled
+        """Remove what came through the API, have stubs of files as their files say, and forget as `reset` does."""
+        super().clear()
         self.reset()
-        self._rebuild()
 
     def reset(self) -> None:
         """Forget requests, hits, states and places in sequences. Stubs stay."""
@@ -199,46 +72,10 @@ class StubStore:
         self._runs.clear()
         self.states.clear()
 
-    def find_stub(self, key: str) -> ReadyStub:
-        """Return the stub of that key.
-
-        :raises KeyError: there is none
-        """
-        return self._current()[key]
-
-    def is_edited(self, key: str) -> bool:
-        """Whether a stub is other than its file has it."""
-        return key in self._changed
-
     def hits(self, key: str) -> tuple[int, int]:
         """Return how many requests a stub has answered, and when the last came, in nanoseconds since the epoch."""
         run = self._runs.get(key)
         return (run.hits, run.last) if run else (0, 0)
-
-    def _make(self, stub: Stub, source: Source, order: int, key: str) -> ReadyStub:
-        try:
-            return ReadyStub(stub, source, order, key)
-        except ValueError as error:
-            raise StubError(str(error), key=stub.name) from None
-
-    def _put(self, key: str, stub: ReadyStub | None) -> None:
-        if key in self._added:
-            if stub is None:
-                del self._added[key]
-            else:
-                self._added[key] = stub
-        else:
-            self._changed[key] = stub
-        self._rebuild()
-
-    def _current(self) -> dict[str, ReadyStub]:
-        merged = {**self._ready, **self._changed, **self._added}
-        return {key: stub for key, stub in merged.items() if stub is not None}
-
-    def _rebuild(self) -> None:
-        self.index = StubIndex(self._current().values())
-
-    # Chaos
 
     @property
     def chaos(self) -> Chaos | None:
@@ -255,8 +92,6 @@ class StubStore:
     @chaos.setter
     def chaos(self, chaos: Chaos | None) -> None:
         self._chaos = None if chaos is None else (chaos, time.monotonic() + chaos.seconds)
-
-    # Requests
 
     def answer(self, request: MockRequest) -> tuple[ReadyStub, Answer] | None:
         """Return the stub that answers, and its answer, and note the request; None if there is no such stub."""
@@ -385,16 +220,3 @@ def _wait(run: _Run, limit: Limit) -> int:
 
 def _problem(status: int, detail: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> Answer:
     return Answer(status, _PROBLEM + headers, encode({"status": status, "detail": detail}))
-
-
-def _models(stubs: list[ReadyStub] | None) -> list[Stub] | None:
-    return None if stubs is None else [each.stub for each in stubs]
-
-
-def _key(file: Path, name: str, taken: dict[str, Any]) -> str:
-    """Return a key that stays the same for as long as the stub has its name in its file."""
-    for number in count():
-        key = blake2b(f"{file}\0{name}\0{number}".encode("utf-8", "replace"), digest_size=6).hexdigest()
-        if key not in taken:
-            return key
-    raise AssertionError("count() does not end")

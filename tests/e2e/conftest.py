@@ -95,6 +95,15 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Start:
     return start_server
 
 
+def run_app(
+    start: Start, folder: Path, name: str, source: str, *options: str, **environment: str
+) -> AbstractContextManager[Server]:
+    """Start `reqscope run` with an application from its source, with its bodies captured and its runs in its folder."""
+    (folder / f"{name}.py").write_text(source)
+    given = {"REQSCOPE_BODIES": "all", "REQSCOPE_RUNS_FILE": str(folder / "runs.sqlite3"), **environment}
+    return start("run", f"{name}:app", "--app-dir", str(folder), *options, environment=given)
+
+
 @pytest.fixture(scope="session")
 def start_uvicorn() -> Start:
     """Start `uvicorn ARGUMENTS` on a free port, and wait until it answers."""

@@ -2,8 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import httpx
 import pytest
@@ -12,7 +10,7 @@ from playwright.sync_api import Page, expect
 from tests.conftest import PROVE
 
 from .axe import DESK, PHONE, violations
-from .conftest import Server, Start
+from .conftest import Server, Start, run_app
 
 OpenPage = Callable[..., Page]
 
@@ -40,16 +38,6 @@ async def wait():
 """
 
 
-@contextmanager
-def watched(start: Start, folder: Path) -> Iterator[Server]:
-    (folder / "accessible_app.py").write_text(APP)
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("REQSCOPE_BODIES", "all")
-        environment.setenv("REQSCOPE_RUNS_FILE", str(folder / "runs.sqlite3"))
-        with start("run", "accessible_app:app", "--app-dir", str(folder), "--replay", "PUT") as running:
-            yield running
-
-
 def use(running: Server) -> None:
     secret = {"authorization": "Bearer abc.def.ghi"}
     for number in range(30):
@@ -64,7 +52,7 @@ def use(running: Server) -> None:
 @pytest.fixture(scope="module")
 def server(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server on which there is something to see on every page."""
-    with watched(start, tmp_path_factory.mktemp("app")) as running:
+    with run_app(start, tmp_path_factory.mktemp("app"), "accessible_app", APP, "--replay", "PUT") as running:
         for label in ("before", "after"):
             run = httpx.post(f"{running.panel}/api/runs", json={"label": label}).json()
             for number in range(15):
@@ -240,7 +228,7 @@ def tab_to(page: Page, name: str, key: str = "Tab") -> None:
 @pytest.fixture(scope="module")
 def untouched(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with few requests, and none but these."""
-    with watched(start, tmp_path_factory.mktemp("few")) as running:
+    with run_app(start, tmp_path_factory.mktemp("few"), "accessible_app", APP, "--replay", "PUT") as running:
         use(running)
         yield running
 

@@ -15,7 +15,7 @@ from tests import nursery
 from tests.conftest import PROVE
 from tests.service.canaries import CANARIES, PLACES, Canary, Exchange
 
-from .conftest import DEADLINE, Server, Start, wait_until
+from .conftest import DEADLINE, Server, Start, run_app, wait_until
 
 OpenPage = Callable[..., Page]
 
@@ -76,19 +76,13 @@ app = Starlette(routes=[
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("app")
-    (folder / "echoing.py").write_text(APP)
-    return folder
+    return tmp_path_factory.mktemp("app")
 
 
 @pytest.fixture(scope="module")
 def watched(start: Start, folder: Path) -> Iterator[Server]:
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("REQSCOPE_BODIES", "all")
-        environment.setenv("REQSCOPE_HISTORY", "true")
-        environment.setenv("REQSCOPE_RUNS_FILE", str(folder / "runs.sqlite3"))
-        with start("run", "echoing:app", "--app-dir", str(folder)) as running:
-            yield running
+    with run_app(start, folder, "echoing", APP, REQSCOPE_HISTORY="true") as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import Dialog, Page, expect
 
-from .conftest import DEADLINE, Server, Start, wait_until
+from .conftest import DEADLINE, Server, Start, run_app, wait_until
 from .hostile import MARK, STRINGS
 
 OpenPage = Callable[..., Page]
@@ -103,12 +103,8 @@ def collector(start: Start) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def watched(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("app")
-    (folder / "hostile_echo.py").write_text(APP)
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("REQSCOPE_BODIES", "all")
-        with start("run", "hostile_echo:app", "--app-dir", str(folder)) as running:
-            yield running
+    with run_app(start, tmp_path_factory.mktemp("app"), "hostile_echo", APP) as running:
+        yield running
 
 
 @pytest.fixture

@@ -78,7 +78,7 @@ def other() -> Iterator[int]:
             self.end_headers()
             self.wfile.write(b"<!doctype html><title>another site</title><body></body>")
 
-        def log_message(self, *_: Any) -> None:
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - as it is called there
             """Say nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Empty) as http:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from .conftest import Server, Start, wait_until
+from .conftest import Server, Start, run_app, wait_until
 
 OpenPage = Callable[..., Page]
 
@@ -41,12 +41,8 @@ async def release():
 
 @pytest.fixture(scope="module")
 def server(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("app")
-    (folder / "worked.py").write_text(APP)
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("REQSCOPE_BODIES", "all")
-        with start("run", "worked:app", "--app-dir", str(folder)) as running:
-            yield running
+    with run_app(start, tmp_path_factory.mktemp("app"), "worked", APP) as running:
+        yield running
 
 
 @pytest.fixture

@@ -63,7 +63,6 @@ def test_people_sign_in_where_users_are_configured_or_others_can_reach_the_panel
         assert (policy.link is None) is users, "there is a link where there is nobody who could sign in"
 
 
-@pytest.mark.parametrize("known", [True, False])
 @pytest.mark.parametrize(
     ("options", "asked"),
     [
@@ -73,14 +72,12 @@ def test_people_sign_in_where_users_are_configured_or_others_can_reach_the_panel
         ({"host": "0.0.0.0", "insecure": True}, False),
     ],
 )
-def test_other_users_of_this_machine_sign_in_where_they_can_be_told_and_nobody_said_otherwise(
-    folder: Folder, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], asked: bool, known: bool
+def test_only_who_runs_it_is_not_asked_unless_somebody_said_otherwise(
+    folder: Folder, options: dict[str, Any], asked: bool
 ) -> None:
-    monkeypatch.setattr("reqscope.service.admission.can_tell_users", lambda: known)
-
     policy = standalone_policy(folder.settings(**options))
 
-    assert type(policy) is (ThisUser if asked and known else Everybody)
+    assert type(policy) is (ThisUser if asked else Everybody)
 
 
 def test_a_mounted_panel_without_a_policy_is_for_this_machine(folder: Folder) -> None:

@@ -77,6 +77,15 @@ def status_of(answer: bytes) -> int:
     return int(answer.split(b" ", 2)[1]) if answer else 0
 
 
+async def dripped(stream: anyio.abc.SocketStream, piece: bytes) -> bytes:
+    """Send a piece now and then until there is an answer, and return that."""
+    with anyio.fail_after(DEADLINE):
+        while True:
+            with anyio.move_on_after(0.02):
+                return await stream.receive()
+            await stream.send(piece)
+
+
 class TestHead:
     async def test_one_that_is_never_whole_is_answered_and_cut_off(self, parser: str) -> None:
         async with limited(parser, head_time=0.2) as port:
@@ -89,15 +98,7 @@ class TestHead:
 
     async def test_a_byte_now_and_then_gains_no_time(self, parser: str) -> None:
         async with limited(parser, head_time=0.3) as port, port.connection(b"GET / HTTP/1.1\r\n") as stream:
-            answer = b""
-            with anyio.fail_after(DEADLINE):
-                while not answer:
-                    with anyio.move_on_after(0.02):
-                        answer = await stream.receive()
-                    if not answer:
-                        await stream.send(b"X")
-
-        assert status_of(answer) == 408
+            assert status_of(await dripped(stream, b"X")) == 408
 
     async def test_a_connection_on_which_nothing_comes_is_closed_without_a_word(self, parser: str) -> None:
         async with limited(parser, head_time=0.2) as port:
@@ -155,15 +156,7 @@ class TestBody:
     async def test_a_byte_now_and_then_gains_no_time(self, parser: str, framing: bytes) -> None:
         head = b"POST / HTTP/1.1\r\n%s%s\r\n\r\n" % (HEAD, framing)
         async with limited(parser, body_time=0.3) as port, port.connection(head) as stream:
-            answer = b""
-            with anyio.fail_after(DEADLINE):
-                while not answer:
-                    with anyio.move_on_after(0.02):
-                        answer = await stream.receive()
-                    if not answer:
-                        await stream.send(b"1\r\nx\r\n")
-
-        assert status_of(answer) == 408
+            assert status_of(await dripped(stream, b"1\r\nx\r\n")) == 408
 
     async def test_what_is_sent_beside_an_answer_that_has_begun_is_cut_off_without_a_second_one(
         self, parser: str

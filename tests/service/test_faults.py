@@ -7,17 +7,7 @@ from hypothesis import strategies as st
 
 from reqscope.service.faults import Faults, FaultStatistics
 
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from .conftest import Clock
 
 
 @pytest.fixture

@@ -1,27 +1,28 @@
 """Nobody unknown gets an answer: every route there is, Gradio's too, and every path that there is not."""
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx
 import pytest
-from fastapi import Depends, FastAPI
-from starlette.responses import PlainTextResponse
+from fastapi import Depends, FastAPI, Request
+from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from reqscope.bus import Event
 from reqscope.service import Settings, User, require_admin
 from reqscope.service.admin import ControlPlane
 from reqscope.service.identity import Everybody, Gate, Policy, SignIn, Tokens, Users, Visit
+from reqscope.service.identity import gate as module
 from reqscope.service.identity.gate import PUBLIC
 from reqscope.service.identity.hostlogin import HostLogin
 from reqscope.service.identity.policies import ThisMachine
 from reqscope.service.pipeline import Pipeline
 
-from .conftest import Site, client, scope_of, serving
+from .conftest import DEADLINE, Site, client, scope_of, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -290,6 +291,37 @@ async def test_what_is_open_when_its_session_ends_is_cut_off(tmp_path: Path) -> 
         await gate(scope_of(path="/"), receive=_never, send=_nowhere)
 
     assert cancelled.is_set()
+
+
+async def test_a_stream_of_a_token_that_is_removed_ends(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_LOOK_AGAIN", 0.01)
+    tokens = Tokens(tmp_path / "tokens.json")
+    header = {"authorization": f"Bearer {tokens.add('tail', ['read'])}"}
+    tokens.add("other", ["read"])
+
+    async def endless() -> AsyncGenerator[bytes]:
+        while True:
+            yield b"x"
+            await anyio.sleep(0.01)
+
+    async def stream(request: Request) -> StreamingResponse:
+        return StreamingResponse(endless())
+
+    app = FastAPI()
+    app.add_route("/api/x", stream)
+    app.add_middleware(Gate, policy=Closed(), tokens=tokens)
+    async with site.client(app) as http, http.stream("GET", "/api/x", headers=header) as answer:
+        pieces = answer.aiter_bytes()
+        assert await anext(pieces) == b"x"
+        tokens.remove("other")
+        for _ in range(10):
+            await anext(pieces)
+        tokens.remove("tail")
+        with anyio.fail_after(DEADLINE):
+            async for _ in pieces:
+                pass
 
 
 async def test_what_ends_by_itself_or_fails_does_so_as_without_a_gate(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import logging
+import re
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -18,9 +19,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from reqscope.service import Monitor, User, proxy_header
+from reqscope.service.identity import Visit
 from reqscope.service.identity import hostlogin as module
+from reqscope.service.identity.hostlogin import HostLogin
 
-from .conftest import client, config_in, serving
+from .conftest import DEADLINE, client, config_in, scope_of, serving
 
 pytestmark = pytest.mark.anyio
 
@@ -199,25 +202,26 @@ class TestSomebodyUnknown:
 
 class TestWhatAuthRaises:
     @pytest.mark.parametrize(
-        ("status", "headers", "expected"),
+        ("status", "headers", "person", "program"),
         [
-            (401, {}, (303, "/login?next=%2Freqscope%2F")),
-            (403, {}, (403, None)),
-            (307, {"location": "/sso?x=1"}, (303, "/sso?x=1")),
-            (404, {}, (404, None)),
+            (401, {}, (303, "/login?next=%2Freqscope%2F"), 401),
+            (403, {}, (403, None), 403),
+            (307, {"location": "/sso?x=1"}, (303, "/sso?x=1"), 401),
+            (404, {}, (404, None), 404),
+            (200, {}, (403, None), 403),
+            (499, {}, (403, None), 403),
         ],
     )
     async def test_what_it_raises_is_answered(
-        self, status: int, headers: dict[str, str], expected: tuple[int, str | None]
+        self, status: int, headers: dict[str, str], person: tuple[int, str | None], program: int
     ) -> None:
         def refuses(request: Request) -> None:
             raise HTTPException(status, "not you", headers)
 
         async with place(refuses, login_url="/login") as http:
             answer = await http.get("/reqscope/", headers=PAGE)
-            assert (answer.status_code, answer.headers.get("location")) == expected
-            program = await http.get("/reqscope/api/stats")
-            assert program.status_code == (401 if status < 400 else status)
+            assert (answer.status_code, answer.headers.get("location")) == person
+            assert (await http.get("/reqscope/api/stats")).status_code == program
 
     @pytest.mark.parametrize(
         "auth",
@@ -309,19 +313,36 @@ def test_a_url_that_is_not_the_hosts_own_is_refused_before_anything_is_changed(n
     assert app.routes == routes
 
 
-async def test_a_stream_ends_when_the_host_knows_its_user_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_visit_ends_when_the_host_knows_its_user_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "CONFIRM", 0.02)
-    known = {"alice"}
+    asked = list[bool]()
 
     def user(request: Request) -> str | None:
-        name = request.session.get("user")
-        return name if name in known else None
+        asked.append(len(asked) < 3)
+        return "alice" if asked[-1] else None
 
-    async with place(user) as http:
+    visit = await HostLogin(user).visit(Request(scope_of()))
+    assert isinstance(visit, Visit)
+    assert visit.wait_end is not None
+
+    with anyio.fail_after(DEADLINE):
+        await visit.wait_end()
+    assert asked == [True, True, True, False]
+
+
+async def test_a_stream_has_its_client_come_again_because_the_request_it_began_with_tells_no_log_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "CONFIRM", 0.02)
+    async with place(by_session) as http:
         await http.post("/log-in", json="alice")
         async with http.stream("GET", "/reqscope/api/events/stream") as answer:
             assert answer.status_code == 200
-            known.clear()
-            with anyio.fail_after(20):
-                async for _ in answer.aiter_bytes():
-                    pass
+            with anyio.fail_after(DEADLINE):
+                text = b"".join([piece async for piece in answer.aiter_bytes()])
+        (position,) = re.findall(rb"id: (\S+)", text)[-1:]
+        again = {"last-event-id": position.decode()}
+        async with http.stream("GET", "/reqscope/api/events/stream", headers=again) as answer:
+            assert answer.status_code == 200
+        await http.post("/log-in", content=b"null")
+        assert (await http.get("/reqscope/api/events/stream", headers=again)).status_code == 401

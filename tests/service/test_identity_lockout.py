@@ -5,17 +5,7 @@ import pytest
 from reqscope.service.identity import lockout as module
 from reqscope.service.identity.lockout import FAILURES, PERIOD, Lockout
 
-
-class Clock:
-    now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from .conftest import Clock
 
 
 @pytest.fixture

@@ -1,26 +1,19 @@
+import time
+
 import anyio
 import pytest
 from anyio import wait_all_tasks_blocked
 
 from reqscope.service import User
 from reqscope.service.identity import sessions as module
+from reqscope.service.identity.clock import clock as clock_of_sessions
 from reqscope.service.identity.sessions import IDLE, LENGTH, Session, Sessions
+
+from .conftest import Clock
 
 pytestmark = pytest.mark.anyio
 
 ALICE = User("alice", "admin")
-
-
-class Clock:
-    now = 1e9
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture
@@ -73,6 +66,20 @@ def test_a_session_ends_half_an_hour_after_its_last_use(sessions: Sessions, cloc
     assert IDLE == 30 * 60
     assert not sessions.is_live(session)
     assert sessions.use(name) is None
+
+
+def test_a_clock_that_is_set_makes_no_session_longer_or_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions, day = Sessions(), time.time()
+    name = sessions.begin(ALICE)
+    for now in (day + 2 * LENGTH, day - 2 * LENGTH):
+        monkeypatch.setattr(time, "time", lambda now=now: now)
+        assert LENGTH - 60 < sessions.seconds_left(used(sessions, name)) + LENGTH - IDLE <= LENGTH
+
+
+@pytest.mark.skipif(not hasattr(time, "CLOCK_BOOTTIME"), reason="Linux has a clock of its own for that")
+def test_the_time_goes_on_while_the_computer_sleeps() -> None:
+    before = time.clock_gettime(time.CLOCK_BOOTTIME)
+    assert before <= clock_of_sessions() <= time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def test_a_session_ends_when_its_user_may_not_be_signed_in_any_more(sessions: Sessions) -> None:

@@ -18,20 +18,13 @@ from reqscope.service.identity.sessions import IDLE, LENGTH
 from reqscope.service.identity.signin import OneTimeLink, TooBusyError, cookie_name
 from reqscope.service.pipeline import Pipeline
 
-from .conftest import client, config_in, read_all, scope_of, serving, until
+from .conftest import Clock, client, config_in, read_all, scope_of, serving, until
 
 pytestmark = pytest.mark.anyio
 
 PASSWORD = "correct horse battery"
 PAGE = {"accept": "text/html"}
 SIGN_IN = {"name": "alice", "password": PASSWORD}
-
-
-class Clock:
-    now = 1e9
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Place:

@@ -5,7 +5,6 @@ import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from anyio import to_thread
@@ -113,10 +112,8 @@ async def test_somebody_else_gets_in_with_the_link_that_the_terminal_shows_when_
         assert (await another.post("/sign-in", data={"link": path.partition("=")[2]})).status_code == 403
 
 
-async def test_where_it_cannot_be_told_nobody_is_let_in(own: Panel, monkeypatch: Any) -> None:
-    def fails(*_: object) -> int:
-        raise OSError("too many open files")
-
-    monkeypatch.setattr("reqscope.service.identity.this_user.user_of", fails)
+async def test_where_users_cannot_be_told_a_proxy_still_is(own: Panel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reqscope.service.identity.direct.can_tell_users", lambda: False)
     async with client(own.url) as http:
-        assert (await http.get("/api/stats")).status_code == 401
+        assert (await http.get("/api/stats")).status_code == 200
+        assert (await http.get("/api/stats", headers={"x-forwarded-for": "203.0.113.9"})).status_code == 401

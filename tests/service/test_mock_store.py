@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from reqscope.service.mock import StubError, StubStore
-from reqscope.service.mock.store import Chaos
+from reqscope.service.mock.chaos import Chaos
 from reqscope.service.mock.stub import Stub
 
 from .mocking import answered, asked, store_of

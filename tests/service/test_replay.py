@@ -156,7 +156,8 @@ async def mounted(rules: tuple[str, ...] = RULES, **more: Any) -> AsyncGenerator
 
 
 def settings(rules: tuple[str, ...], **more: Any) -> Settings:
-    return Settings(log="none", replay=rules, **{"bodies": "all", **more})
+    given: dict[str, Any] = {"bodies": "all", **more}
+    return Settings(log="none", replay=rules, **given)
 
 
 def transport() -> httpx.AsyncBaseTransport:

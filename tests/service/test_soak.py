@@ -101,6 +101,7 @@ async def test_nothing_grows_and_every_request_is_accounted_for(tmp_path: Path) 
         after = await quiet()
         served = (await client.get(f"{address}/probe")).json()["served"]
         events, lost, published = await _at(told, served)
+        await _written(logs, served)
 
         assert soak.restarts
         assert soak.moved
@@ -125,6 +126,16 @@ async def _at(told: Any, served: int) -> tuple[int, int, int]:
     with anyio.move_on_after(PATIENCE):
         while sum((await told())[:2]) < served:  # noqa: ASYNC110 - as above
             await anyio.sleep(0.1)
-    await anyio.sleep(1)  # the log is written by a thread of its own
     result: tuple[int, int, int] = await told()
     return result
+
+
+async def _written(logs: Path, lines: int) -> None:
+    """Wait until the log, which a thread of its own writes, has so many lines."""
+    with anyio.move_on_after(PATIENCE):
+        while _lines(logs) < lines:  # noqa: ASYNC110 - as above
+            await anyio.sleep(0.1)
+
+
+def _lines(logs: Path) -> int:
+    return sum(file.read_bytes().count(b"\n") for file in logs.glob("*.jsonl"))

