@@ -206,7 +206,7 @@ class RunRecorder:
         """Return the summaries of live runs, with their busiest routes, and of those in the file, the newest first."""
         self.catch_up()
         shown = [tally for run_id, tally in reversed(self._live.items()) if run_id not in self._hidden]
-        live = [{**self._progress(tally), "routes": tally.top()} for tally in shown]
+        live: list[dict[str, Any]] = [{**self._progress(tally), "routes": tally.top()} for tally in shown]
         ids = {each["id"] for each in live}
         return {"live": live, "past": [each for each in self._past if each["id"] not in ids][:_LISTED]}
 
