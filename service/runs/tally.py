@@ -3,6 +3,7 @@
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from math import isfinite
 from operator import add, attrgetter
 from typing import Any, Final, TypeAlias, TypeVar
@@ -69,10 +70,15 @@ class Tally:
         if 0 in map(_status, events):
             events = [event for event in events if event.status or not is_line(event)]
         if events:
-            ends = _ends(events)
-            self._note_times(min(map(_time, events)) / _NANO, max(ends) / _NANO)
-            for second, ended in _by_second(events, ends):
-                self._add(second, ended)
+            begins = list(map(_time, events))
+            ends = _ends(events, begins)
+            first, last = min(begins), max(ends)
+            self._note_times(first / _NANO, last / _NANO)
+            if first // _NANO == last // _NANO:  # as in most batches, each of which is of a quarter of a second
+                self._add(first // _NANO, events)
+            else:
+                for second, ended in _by_second(events, ends):
+                    self._add(second, ended)
             self._close_seconds()
         self.run.losses.recorder_seconds += time.thread_time() - began
 
@@ -239,27 +245,25 @@ class _Counts:
         return into
 
 
-def _ends(events: Sequence[Event]) -> list[int]:
-    """Return when each ended, in nanoseconds since the epoch."""
+def _ends(events: Sequence[Event], begins: Sequence[int]) -> list[float]:
+    """Return when each ended, in nanoseconds since the epoch, as exactly as a run says when its last one did."""
     # What runs here runs for every request: loops that are written in C take a fifth of what others do.
-    try:
-        return list(map(add, map(_time, events), map(int, map(_in_nanoseconds, map(_total, events)))))
-    except (TypeError, ValueError, OverflowError):  # some were not timed, or not by any number that there is
-        return [_end(event) for event in events]
+    with suppress(TypeError):  # some were not timed
+        ends = list(map(add, begins, map(_in_nanoseconds, map(_total, events))))
+        if isfinite(sum(ends)):
+            return ends
+    return [_end(event) for event in events]
 
 
-def _end(event: Event) -> int:
+def _end(event: Event) -> float:
     total = event.total
-    return event.time if total is None or not isfinite(total) else event.time + int(total * _NANO)
+    return float(event.time) if total is None or not isfinite(total) else event.time + total * _NANO
 
 
-def _by_second(events: Sequence[Event], ends: Sequence[int]) -> Iterable[tuple[int, Sequence[Event]]]:
-    first, last = min(ends) // _NANO, max(ends) // _NANO
-    if first == last:  # as in three of four batches, each of which is of a quarter of a second
-        return ((first, events),)
+def _by_second(events: Sequence[Event], ends: Sequence[float]) -> Iterable[tuple[int, Sequence[Event]]]:
     seconds: defaultdict[int, list[Event]] = defaultdict(list)
     for end, event in zip(ends, events, strict=True):
-        seconds[end // _NANO].append(event)
+        seconds[int(end // _NANO)].append(event)
     return seconds.items()
 
 
