@@ -4,8 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from operator import attrgetter
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from reqscope.bus import Event
 from reqscope.bus.event import Headers
@@ -52,7 +51,6 @@ class Mark(NamedTuple):
 
 _WRK: Final = Mark("", "wrk", "signature")
 _WRK_SENDS: Final = {b"host"}
-_request_head: Final[Any] = attrgetter("sealed.request_head")
 
 
 def by_mark(events: Sequence[Event]) -> Mapping[Mark | None, Sequence[Event]]:
@@ -73,7 +71,7 @@ def by_mark(events: Sequence[Event]) -> Mapping[Mark | None, Sequence[Event]]:
 
 def _heads(events: Sequence[Event]) -> list[bytes | Headers]:
     try:
-        return list(map(_request_head, events))
+        return [event.sealed.request_head for event in events]  # type: ignore[union-attr]
     except AttributeError:  # some were opened, or have a seal of another kind
         return [_head(event) for event in events]
 
