@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import Final, NamedTuple, TypeVar
 
 from reqscope.bus import Event
-from reqscope.bus.event import Headers
 from reqscope.service.heads import peek
 from reqscope.service.sealed import SealedEnding, SealedExchange
 
@@ -60,27 +59,28 @@ def by_mark(events: Sequence[Event]) -> Mapping[Mark | None, Sequence[Event]]:
     remembered for longer than the batch, because there are secrets among them.
     """
     heads = _heads(events)
-    marks = {head: _find(peek, head) if isinstance(head, bytes) else _find(dict, head) for head in set(heads)}
-    if len(set(marks.values())) == 1:
-        return {marks[heads[0]]: events}
+    known = {head: None if head is None else _find(peek, head) for head in set(heads)}
+    if len(set(known.values())) == 1 and None not in known:
+        return {known[heads[0]]: events}
     found: defaultdict[Mark | None, list[Event]] = defaultdict(list)
     for head, event in zip(heads, events, strict=True):
-        found[marks[head]].append(event)
+        found[known[head] if head is not None else _find_opened(event)].append(event)
     return found
 
 
-def _heads(events: Sequence[Event]) -> list[bytes | Headers]:
+def _heads(events: Sequence[Event]) -> list[bytes | None]:
+    """Return the headers of each as they were packed, and None where they can be read."""
     try:
         return [event.sealed.request_head for event in events]  # type: ignore[union-attr]
     except AttributeError:  # some were opened, or have a seal of another kind
         return [_head(event) for event in events]
 
 
-def _head(event: Event) -> bytes | Headers:
+def _head(event: Event) -> bytes | None:
     sealed = event.sealed
     while isinstance(sealed, SealedEnding):
         sealed = sealed.before
-    return sealed.request_head if isinstance(sealed, SealedExchange) else event.request_headers
+    return sealed.request_head if isinstance(sealed, SealedExchange) else None
 
 
 def _find(read: Callable[[T], Mapping[bytes, bytes]], headers: T) -> Mark | None:
@@ -88,6 +88,10 @@ def _find(read: Callable[[T], Mapping[bytes, bytes]], headers: T) -> Mark | None
         return find_mark(read(headers))
     except (TypeError, ValueError, EOFError, AttributeError):  # not what a server sends; opening the event will say so
         return None
+
+
+def _find_opened(event: Event) -> Mark | None:
+    return _find(dict, event.request_headers) if event.request_headers else None
 
 
 def find_mark(found: Mapping[bytes, bytes]) -> Mark | None:
