@@ -147,7 +147,7 @@ class Frames:
     def _rows(self, kind: str, passes: Filter, after: int | None, second: int, until: int | None = None) -> Frame:
         ring = self._bus.ring
         batch = ring.since(ring.first - 1 if after is None else after, sealed=True)
-        events = [event for event in batch.events if passes(event)] if passes else batch.events
+        events = list(filter(passes.passes, batch.events)) if passes else batch.events
         if until is not None:
             events = [event for event in events if event.seq <= until]
         to = batch.next if until is None else until

@@ -82,9 +82,10 @@ class _Plot:
         for step in range(5):
             value = self.top * step / 4
             y = self.y(value)
+            text = escape(show(value)) if value else "0"
             parts.append(
                 f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>'
-                f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{escape(show(value))}</text>'
+                f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{text}</text>'
             )
         return "".join(parts)
 

@@ -24,6 +24,9 @@ from .thresholds import BREACHED, ThresholdError, judge, parse
 runs_app = typer.Typer(help="Load-test runs that were kept.", no_args_is_help=True)
 out = Console(highlight=False)
 
+_LOG_WIDTH = 120
+"""Columns of a table in the log of a CI system, which has no width of its own."""
+
 _SIGNS = {"passed": "[green]passed[/]", "failed": "[bold red]failed[/]", "unclear": "[yellow]unclear[/]"}
 
 File = Annotated[
@@ -229,7 +232,7 @@ def print_summary(run: Run, console: Console) -> None:
     """Print what a run came to: totals, busiest routes, thresholds, and what stands out."""
     title = f"[bold]{escape(visible(run.label))}[/]  {number(run.requests)} requests in {run.span:.1f} s"
     console.print(title + (f"  [dim]{run.id}[/]" if run.id != run.label else ""))
-    table = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False, collapse_padding=True)
     for heading in ("Route", "Requests", "Per second", "Errors", "p50", "p95", "p99", "Max"):
         first = heading == "Route"
         table.add_column(heading, overflow="fold", justify="left" if first else "right", no_wrap=not first)
@@ -239,7 +242,7 @@ def print_summary(run: Run, console: Console) -> None:
         maximum = part.durations.maximum if part.durations.count else None
         cells = (number(part.requests), rate, share(part.errors, part.requests), *map(duration, (*quantiles, maximum)))
         table.add_row(escape(visible(name)), *cells)
-    console.print(table)
+    console.print(table, width=console.width if console.is_terminal else max(_LOG_WIDTH, console.width))
     _print_results(run, console)
     for each in findings(run):
         console.print(f"[dim]{escape(visible(each))}[/]", soft_wrap=True)

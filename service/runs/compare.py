@@ -9,7 +9,7 @@ from .report_text import code, markdown_text
 from .thresholds import enough
 
 QUANTILES: Final = (0.5, 0.95, 0.99)
-_NAMES: Final = ("p50", "p95", "p99")
+NAMES: Final = ("p50", "p95", "p99")
 
 
 class Cell(NamedTuple):
@@ -106,7 +106,7 @@ class Comparison:
                 "requests": numbers.requests,
                 "errors": numbers.errors,
                 "rate": self._rate(row, run),
-                **{name: row.cell(run, index)._asdict() for index, name in enumerate(_NAMES)},
+                **{name: row.cell(run, index)._asdict() for index, name in enumerate(NAMES)},
             }
             for run, numbers in enumerate(row.numbers)
         ]

@@ -5,7 +5,7 @@ from html import escape
 from typing import Final
 
 from .charts import Line, Show, legend, lines_chart, quantile_chart
-from .compare import QUANTILES, Cell, Comparison, Row
+from .compare import NAMES, QUANTILES, Cell, Comparison, Row
 from .figures import NOTHING, duration, number
 from .findings import BLIND
 from .html_page import bullets, page, section, table
@@ -14,6 +14,8 @@ from .report_html import FRACTIONS, timeline, when
 
 _NOTABLE: Final = 0.05
 _MOST_ROUTES: Final = 100
+_NAMED: Final = 3
+_P95: Final = QUANTILES.index(0.95)
 
 
 def comparison_html(comparison: Comparison) -> str:
@@ -23,6 +25,7 @@ def comparison_html(comparison: Comparison) -> str:
     return page(
         f"{title} · Reqscope",
         f"<header><h1>{escape(title)}</h1></header>",
+        *(_verdict(comparison, run) for run in range(1, len(comparison.runs))),
         _runs(comparison),
         _routes(comparison),
         _charts(comparison),
@@ -31,6 +34,36 @@ def comparison_html(comparison: Comparison) -> str:
         "where both runs have ten requests beyond the percentile; a single pair of runs does not tell chance from "
         "cause.</footer>",
     )
+
+
+def _verdict(comparison: Comparison, run: int) -> str:
+    """What changed, in a sentence, and where."""
+    everything, *routes = comparison.rows
+    said = [_said(name, everything.cell(run, index)) for index, name in enumerate(NAMES)]
+    slower, faster = (
+        [row.name for row in routes if (change := row.cell(run, _P95).change) is not None and sign * change > _NOTABLE]
+        for sign in (1, -1)
+    )
+    found = [
+        f"p95 {what} by more than 5 % for {', '.join(names[:_NAMED])}{_more(names)}."
+        for what, names in (("grew", slower), ("fell", faster))
+        if names
+    ]
+    tone = "failed" if slower and not faster else "passed" if faster and not slower else ""
+    title = f"{comparison.labels[run]} against {comparison.labels[0]}: {', '.join(said)}."
+    return (
+        f'<section class="verdict {tone}"><strong>{escape(title)}</strong>{bullets(found) if found else ""}</section>'
+    )
+
+
+def _said(name: str, cell: Cell) -> str:
+    if cell.change is None:
+        return f"{name} {'has too few samples' if cell.few else 'cannot be compared'}"
+    return f"{name} {100 * cell.change:+.1f} %"
+
+
+def _more(names: list[str]) -> str:
+    return f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
 
 
 def _runs(comparison: Comparison) -> str:
@@ -58,7 +91,8 @@ def _routes(comparison: Comparison) -> str:
             name = escape(row.name) if run == called[0] else ""
             quantiles = [_cell(row, run, index) for index in range(len(QUANTILES))]
             rows.append([name, escape(label), requests, rate, errors, *quantiles])
-    return section("Routes", table(("Route", "Run", "Requests", "Per second", "Errors", "p50", "p95", "p99"), rows))
+    headings = ("Route", "Run", "Requests", "Per second", "Errors", "p50", "p95", "p99")
+    return section("Routes", table(headings, rows, "runs"))
 
 
 def _cell(row: Row, run: int, quantile: int) -> str:

@@ -1,7 +1,8 @@
 """Which run a request says it belongs to, and which load tool it comes from."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeVar
 
@@ -47,22 +48,39 @@ class Mark(NamedTuple):
     origin: str
 
 
-def marks_of(events: Iterable[Event]) -> Iterator[Mark | None]:
-    """Yield the mark of each event, or None. Its text stays sealed.
+_WRK: Final = Mark("", "wrk", "signature")
+_WRK_SENDS: Final = {b"host"}
+
+
+def by_mark(events: Sequence[Event]) -> Mapping[Mark | None, Sequence[Event]]:
+    """Return the events of a batch by what each says of a run, None where that is nothing. Their text stays sealed.
 
     Most requests of a batch have the headers of another one, byte for byte: those are looked at once. They are not
     remembered for longer than the batch, because there are secrets among them.
     """
-    known: dict[bytes, Mark | None] = {}
-    for event in events:
-        head = _raw_head(event)
-        if head is None:
-            yield _find(dict, event.request_headers)
-        elif head in known:
-            yield known[head]
-        else:
-            mark = known[head] = _find(peek, head)
-            yield mark
+    heads = _heads(events)
+    known = {head: None if head is None else _find(peek, head) for head in set(heads)}
+    if len(set(known.values())) == 1 and None not in known:
+        return {known[heads[0]]: events}
+    found: defaultdict[Mark | None, list[Event]] = defaultdict(list)
+    for head, event in zip(heads, events, strict=True):
+        found[known[head] if head is not None else _find_opened(event)].append(event)
+    return found
+
+
+def _heads(events: Sequence[Event]) -> list[bytes | None]:
+    """Return the headers of each as they were packed, and None where they can be read."""
+    try:
+        return [event.sealed.request_head for event in events]  # type: ignore[union-attr]
+    except AttributeError:  # some were opened, or have a seal of another kind
+        return [_head(event) for event in events]
+
+
+def _head(event: Event) -> bytes | None:
+    sealed = event.sealed
+    while isinstance(sealed, SealedEnding):
+        sealed = sealed.before
+    return sealed.request_head if isinstance(sealed, SealedExchange) else None
 
 
 def _find(read: Callable[[T], Mapping[bytes, bytes]], headers: T) -> Mark | None:
@@ -72,9 +90,16 @@ def _find(read: Callable[[T], Mapping[bytes, bytes]], headers: T) -> Mark | None
         return None
 
 
+def _find_opened(event: Event) -> Mark | None:
+    return _find(dict, event.request_headers) if event.request_headers else None
+
+
 def find_mark(found: Mapping[bytes, bytes]) -> Mark | None:
     """Return what these request headers, whose names are in lower case, say of a run."""
-    tool = _tool(found)
+    agent = found.get(b"user-agent")
+    # wrk says nothing of itself, and nothing else at all.
+    unnamed = _of_agent(agent) if agent is not None else _WRK if set(found) == _WRK_SENDS else None
+    tool = unnamed.tool if unnamed is not None else ""
     if HEADER in found and (name := _clean(found[HEADER])):
         return Mark(name, tool, "header")
     if b"baggage" in found and (match := _BAGGAGE.search(found[b"baggage"])) and (name := _clean(match[1])):
@@ -85,29 +110,15 @@ def find_mark(found: Mapping[bytes, bytes]) -> Mark | None:
         return Mark("", "vegeta", "header")
     if b"traceparent" in found and _K6_TRACE.match(found[b"traceparent"]):
         return Mark("", "k6", "trace")
-    return Mark("", tool, "signature" if found.keys() == {b"host"} else "user-agent") if tool else None
-
-
-def _tool(headers: Mapping[bytes, bytes]) -> str:
-    agent = headers.get(b"user-agent")
-    if agent is None:
-        # wrk says nothing of itself, and nothing else at all.
-        return "wrk" if headers.keys() == {b"host"} else ""
-    return _agent_tool(agent)
+    return unnamed
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _agent_tool(agent: bytes) -> str:
-    return next((tool for tool, pattern in _AGENTS if pattern.match(agent)), "")
+def _of_agent(agent: bytes) -> Mark | None:
+    tool = next((tool for tool, pattern in _AGENTS if pattern.match(agent)), None)
+    return None if tool is None else Mark("", tool, "user-agent")
 
 
 def _clean(name: bytes) -> str:
     text = name.decode("utf-8", "replace").strip()
     return "".join(character if character.isprintable() else "�" for character in text)[:_MAX_NAME]
-
-
-def _raw_head(event: Event) -> bytes | None:
-    sealed = event.sealed
-    while isinstance(sealed, SealedEnding):
-        sealed = sealed.before
-    return sealed.request_head if isinstance(sealed, SealedExchange) else None

@@ -57,16 +57,24 @@ tbody th, .code { font-size: 12.5px;
 tbody th { white-space: normal; overflow-wrap: anywhere; min-width: 160px; }
 .left td, .left th { white-space: normal; vertical-align: top; }
 .left td:last-child { overflow-wrap: anywhere; min-width: 120px; }
-.facts tbody th { width: 220px; min-width: 110px; }
+.facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 300px), 1fr)); gap: 6px 24px; }
+.facts div { display: flex; gap: 12px; } .facts dt { flex: 0 0 96px; color: var(--soft); }
+.facts dd { margin: 0; min-width: 0; overflow-wrap: anywhere; }
+.runs td:nth-child(2), .runs th:nth-child(2) { text-align: left; }
+.runs tr:has(+ tr > td:first-child) > * { border-bottom: 0; }
 .left td:nth-child(2) { white-space: nowrap; }
 .good { color: var(--good); } .bad { color: var(--bad); font-weight: 600; } .warn { color: var(--warn); }
 ul { margin: 4px 0; padding-left: 20px; } li { overflow-wrap: anywhere; } .code { overflow-wrap: anywhere; }
 footer { color: var(--soft); font-size: 12px; }
 @media print { :root { color-scheme: light; --page: #fff; }
-  body { padding: 0; font-size: 11px; print-color-adjust: exact;
-  -webkit-print-color-adjust: exact; } section { break-inside: avoid; } .charts { grid-template-columns: 1fr 1fr; }
-  .wide { overflow: visible; } table, th, tbody th, .code { font-size: 9px; }
-  th, td { padding: 3px 8px 3px 0; white-space: normal; } tbody th { min-width: 0; } .figures dd { font-size: 15px; } }
+  body { padding: 0; font-size: 10px; print-color-adjust: exact; -webkit-print-color-adjust: exact; } main { gap: 9px; }
+  section, .figures { border-radius: 6px; } section { padding: 9px 12px; break-inside: avoid; }
+  .verdict { font-size: 11px; }
+  h1 { font-size: 19px; } h2 { margin-bottom: 5px; font-size: 12px; break-after: avoid; } .code { font-size: 9px; }
+  .charts { grid-template-columns: 1fr 1fr; gap: 9px; } svg text { font-size: 15px; } .legend { font-size: 9px; }
+  .figures { grid-template-columns: repeat(8, 1fr); } .figures div { padding: 6px 8px; } .figures dt { font-size: 9px; }
+  .figures dd { font-size: 13px; } .wide { overflow: visible; } table, thead th, tbody th { font-size: 9px; }
+  th, td { padding: 3px 7px 3px 0; } tbody th { min-width: 0; } footer { font-size: 9px; } }
 @media (max-width: 520px) { svg text { font-size: 15px; } body { padding: 14px 10px; } section { padding: 12px; }
   .figures dd { font-size: 17px; } }
 """

@@ -16,7 +16,7 @@ from anyio import CapacityLimiter, to_thread
 
 from reqscope.bus import Event, EventBus, LoopLag
 
-from .detection import Mark, marks_of
+from .detection import Mark, by_mark
 from .model import Losses, Run, RunError, State, summary
 from .process import Usage
 from .revision import revision
@@ -206,7 +206,7 @@ class RunRecorder:
         """Return the summaries of live runs, with their busiest routes, and of those in the file, the newest first."""
         self.catch_up()
         shown = [tally for run_id, tally in reversed(self._live.items()) if run_id not in self._hidden]
-        live = [{**self._progress(tally), "routes": tally.top()} for tally in shown]
+        live: list[dict[str, Any]] = [{**self._progress(tally), "routes": tally.top()} for tally in shown]
         ids = {each["id"] for each in live}
         return {"live": live, "past": [each for each in self._past if each["id"] not in ids][:_LISTED]}
 
@@ -240,15 +240,9 @@ class RunRecorder:
         if missed:
             for tally in self._live.values():
                 tally.run.losses.missed += missed
-        if not self._detect and not self._live:
+        if not events or not (self._detect or self._live):
             return
-        groups: dict[Mark | None, list[Event]] = {}
-        for event, mark in zip(events, marks_of(events), strict=True):
-            if mark in groups:
-                groups[mark].append(event)
-            else:
-                groups[mark] = [event]
-        for mark, group in groups.items():
+        for mark, group in by_mark(events).items():
             for tally in self._tallies(mark):
                 tally.add(group)
                 if tally.run.id in self._hidden:

@@ -68,7 +68,8 @@ def _header(run: Run) -> str:
 
 
 def _verdict(run: Run) -> str:
-    said = findings(run)
+    said = [f"{result.threshold}: {result.detail}" for result in run.results if result.judgement == "failed"]
+    said += findings(run)
     first = _judged(run) or (said.pop(0) if said else "Nothing stands out: no errors, nothing lost.")
     rest = bullets(said) if said else ""
     return f'<section class="verdict {run.verdict or ""}"><strong>{escape(first)}</strong>{rest}</section>'
@@ -234,10 +235,10 @@ def _facts(run: Run) -> str:
         "began by": run.origin,
         "exit status": "" if run.exit_status is None else str(run.exit_status),
     }
-    rows = [
-        (escape(name), escape(value))
+    pairs = [
+        f"<div><dt>{escape(name.replace('_', ' '))}</dt><dd>{escape(value)}</dd></div>"
         for name, value in {**facts, "revision": run.revision, **run.host, **run.settings}.items()
         if value
     ]
     notes = bullets(run.notes) if run.notes else ""
-    return section("Where and how", table(("", ""), rows, "left facts") + notes)
+    return section("Where and how", f'<dl class="facts">{"".join(pairs)}</dl>{notes}')

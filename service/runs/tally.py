@@ -1,15 +1,16 @@
 """Counts one run, request by request."""
 
-import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from math import isfinite
 from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 
 from reqscope.bus import Event
-from reqscope.bus.groups import Group
+from reqscope.bus.groups import Group, grouped
 from reqscope.bus.histogram import Histogram
 from reqscope.bus.routestats import MAX_ROUTES, NO_ROUTE, OTHER
 from reqscope.bus.tracelines import is_line
@@ -59,27 +60,18 @@ class Tally:
         """Count `events`, each in the second it ended in. Exported log lines are no requests."""
         began = time.thread_time()
         self.touched = time.monotonic()
-        first, last = sys.maxsize, 0
-        alike: dict[tuple[int, str, str | None, int, str], list[Event]] = {}
-        for event in events:  # what runs here runs for every request: the rest is done for those that are alike
-            if not event.status and is_line(event):
-                continue
-            start, total = event.time, event.total
-            ended = start if total is None else start + int(total * _NANO)
-            if start < first:
-                first = start
-            if ended > last:
-                last = ended
-            key = (ended // _NANO, event.method, event.route, event.status, event.kind)
-            if key in alike:
-                alike[key].append(event)
-            else:
-                alike[key] = [event]
-        for (second, method, route, status, kind), group in alike.items():
-            self._add(second, Group((method, route, status, kind), group), group)
-        if alike:
+        if 0 in [event.status for event in events]:
+            events = [event for event in events if event.status or not is_line(event)]
+        if events:
+            ends = _ends(events)
+            first, last = min([event.time for event in events]), max(ends)
             self._note_times(first / _NANO, last / _NANO)
-        self._close_seconds()
+            if first // _NANO == last // _NANO:  # as in most batches, each of which is of a quarter of a second
+                self._add(first // _NANO, events)
+            else:
+                for second, ended in _by_second(events, ends):
+                    self._add(second, ended)
+            self._close_seconds()
         self.run.losses.recorder_seconds += time.thread_time() - began
 
     def vitals(self, second: int, *, lag: float, in_flight: int) -> None:
@@ -134,22 +126,23 @@ class Tally:
             for key, counts in busiest
         ]
 
-    def _add(self, second: int, group: Group, events: list[Event]) -> None:
-        key = self._route_key(group.method, group.route)
-        self._total.add(group)
-        self._routes.setdefault(key, _Counts()).add(group)
-        found = self._second(second)
-        found.classes[_class_of(group.status)] += group.count
-        found.received += group.received
-        found.sent += group.sent
+    def _add(self, second: int, events: Sequence[Event]) -> None:
+        found, histogram = self._second(second), Histogram()
+        failed = False
+        for group in grouped(events):
+            self._total.add(group)
+            self._routes.setdefault(self._route_key(group.method, group.route), _Counts()).add(group)
+            histogram.merge(group.histogram)
+            found.classes[_class_of(group.status)] += group.count
+            found.received += group.received
+            found.sent += group.sent
+            failed = failed or group.errors > 0 or group.status >= _CLIENT_ERROR
         if second not in self._open and found.p50 is None:
             self._open[second] = Histogram()
         if second in self._open:
-            self._open[second].merge(group.histogram)
-        if group.errors or group.status >= _CLIENT_ERROR:
-            for event in events:
-                if event.status >= _CLIENT_ERROR or event.error is not None:
-                    self._note_failure(key, event)
+            self._open[second].merge(histogram)
+        if failed:
+            self._note_failures(event for event in events if event.status >= _CLIENT_ERROR or event.error is not None)
 
     def _route_key(self, method: str, route: str | None) -> Key:
         key = (method, route or NO_ROUTE)
@@ -166,14 +159,15 @@ class Tally:
         run.first = first if run.first is None else min(run.first, first)
         run.last = last if run.last is None else max(run.last, last)
 
-    def _note_failure(self, key: Key, event: Event) -> None:
-        name = (key, event.status, event.error)
-        if name not in self._failed and len(self._failed) >= _MAX_GROUPS:
-            name = (("", OTHER), 0, None)
-        group = self._failed.setdefault(name, _Failed())
-        group.count += 1
-        if len(group.samples) < _SAMPLES:
-            group.samples.append(event)
+    def _note_failures(self, events: Iterable[Event]) -> None:
+        alike: defaultdict[tuple[str, str | None, int, str | None], list[Event]] = defaultdict(list)
+        for event in events:
+            alike[event.method, event.route, event.status, event.error].append(event)
+        for (method, route, status, error), group in alike.items():
+            name = (self._route_key(method, route), status, error)
+            if name not in self._failed and len(self._failed) >= _MAX_GROUPS:
+                name = (("", OTHER), 0, None)
+            self._failed.setdefault(name, _Failed()).add(group)
 
     def _close_seconds(self) -> None:
         newest = max(self._open, default=0)
@@ -204,6 +198,10 @@ class _Failed:
         self.count = 0
         self.samples: list[Event] = []
 
+    def add(self, events: Sequence[Event]) -> None:
+        self.count += len(events)
+        self.samples += events[: _SAMPLES - len(self.samples)]
+
 
 class _Counts:
     __slots__ = ("durations", "errors", "minimum", "received", "requests", "sent", "statuses", "total")
@@ -224,8 +222,7 @@ class _Counts:
         if durations := group.durations:
             self.durations.merge(group.histogram)
             self.total += sum(durations)
-            least = min(durations)
-            self.minimum = least if self.minimum is None else min(self.minimum, least)
+            self.minimum = durations[0] if self.minimum is None else min(self.minimum, durations[0])
 
     def freeze(self, into: N) -> N:
         into.requests, into.errors, into.received, into.sent = self.requests, self.errors, self.received, self.sent
@@ -238,6 +235,27 @@ class _Counts:
             buckets=dict(sorted(self.durations.buckets().items())),
         )
         return into
+
+
+def _ends(events: Sequence[Event]) -> list[float]:
+    """Return when each ended, in nanoseconds since the epoch, as exactly as a run says when its last one did."""
+    with suppress(TypeError):  # some were not timed
+        ends = [event.time + event.total * _NANO for event in events]  # type: ignore[operator]
+        if isfinite(sum(ends)):
+            return ends
+    return [_end(event) for event in events]
+
+
+def _end(event: Event) -> float:
+    total = event.total
+    return float(event.time) if total is None or not isfinite(total) else event.time + total * _NANO
+
+
+def _by_second(events: Sequence[Event], ends: Sequence[float]) -> Iterable[tuple[int, Sequence[Event]]]:
+    seconds: defaultdict[int, list[Event]] = defaultdict(list)
+    for end, event in zip(ends, events, strict=True):
+        seconds[int(end // _NANO)].append(event)
+    return seconds.items()
 
 
 def _class_of(status: int) -> int:

@@ -131,7 +131,7 @@ class Threshold(NamedTuple):
         if self.name in _LATENCIES or self.name == "lag":
             return f"{value:.4g} ms" if value < 1_000 else f"{value:.0f} ms"
         return (
-            f"{value:.3%}".replace("0.000%", "0 %")
+            f"{100 * value:.3g} %"
             if self.name == "rate"
             else f"{value:,.4g}"
             if self.name == "rps"

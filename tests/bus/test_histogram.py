@@ -43,6 +43,18 @@ def test_every_quantile_is_near_the_duration_of_that_rank(durations: list[float]
 
 
 @FAST
+@given(st.lists(st.floats(), max_size=60), st.integers(1, 500))
+def test_many_at_once_count_as_each_by_itself(durations: list[float], times: int) -> None:
+    histogram = Histogram()
+
+    histogram.record_all(durations * times)
+
+    each = recorded(durations)
+    assert histogram.buckets() == {bucket: times * count for bucket, count in each.buckets().items()}
+    assert (histogram.count, histogram.maximum) == (times * each.count, each.maximum)
+
+
+@FAST
 @given(DURATIONS)
 def test_quantiles_ascend_and_end_below_the_maximum(durations: list[float]) -> None:
     histogram = recorded(durations)

@@ -11,6 +11,7 @@ import sys
 import threading
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -18,10 +19,11 @@ from typing import Any
 
 import httpx
 import pytest
+from playwright.sync_api import Page, expect
 
 from tests import nursery
 
-from .conftest import Server, Start, wait_until
+from .conftest import DEADLINE, Server, Start, wait_until
 
 APP = """
 import asyncio
@@ -126,6 +128,43 @@ def test_a_run_of_wrk_counts_what_wrk_does_and_of_its_last_requests_those_that_w
     run = shop.run("observed wrk")
     # The last eight are those that wrk had in flight when its time was up, and does not count.
     assert int(match[1]) <= run["requests"] <= shop.served() - before <= int(match[1]) + 8
+
+
+def test_two_tools_at_the_same_time_make_two_runs_of_which_each_counts_its_own(shop: Shop) -> None:
+    before = shop.served()
+
+    def observed(name: str) -> dict[str, Any]:
+        done = shop.observe("--label", f"beside {name}", "--", tool(name), *TOOLS[name][0](shop.work))
+        assert done.returncode == 0, done.stderr
+        return shop.run(f"beside {name}")
+
+    with ThreadPoolExecutor(2) as threads:
+        hey, ab = threads.map(observed, ("hey", "ab"))
+
+    assert hey["first"] < ab["last"]
+    assert ab["first"] < hey["last"]
+    assert [hey["requests"], ab["requests"]] == [400, 400]
+    assert shop.served() - before == 800
+
+
+def test_the_page_shows_a_run_as_it_goes_and_keeps_it_when_it_has_ended(
+    shop: Shop, open_page: Callable[..., Page]
+) -> None:
+    page = open_page(f"{shop.server.panel}/?view=runs")
+    live = page.locator("article.rq-run", has_text="watched")
+    with ThreadPoolExecutor(1) as thread:
+        load = ["--", tool("hey"), "-n", "1200", "-c", "2", shop.work]
+        done = thread.submit(shop.observe, "--label", "watched", "--fail-if", "p(95)<5000", *load)
+        requests = live.locator("dd").first
+        expect(requests).to_have_text(re.compile("[1-9]"), timeout=DEADLINE * 1_000)
+        some = requests.inner_text()
+        expect(requests).not_to_have_text(some)
+        expect(live.locator("li")).to_contain_text("p(95)<5000")
+        assert done.result().returncode == 0
+    kept = page.locator(".rq-list tr", has_text="watched")
+    expect(kept).to_contain_text("1,200")
+    expect(kept).to_contain_text("passed")
+    expect(live).to_have_count(0)
 
 
 @pytest.mark.prove

@@ -8,7 +8,13 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from .conftest import Server, Start, wait_until
+from .conftest import DEADLINE, Server, Start, wait_until
+
+PAPER = 703
+"""CSS pixels that A4 is wide between margins of 12 mm."""
+
+PATIENCE = 1_000 * DEADLINE
+"""Milliseconds for what the server writes to a file, and asks git, before it answers."""
 
 LABEL = "<img src=x onerror=window.hacked=1>"
 
@@ -35,12 +41,12 @@ def test_a_run_is_begun_watched_ended_and_compared_on_the_page(
     for label in (LABEL, "another"):
         page.get_by_label("Label of a new run").fill(label)
         page.get_by_role("button", name="Begin a run").click()
-        expect(live.locator("h2")).to_have_text(label)
+        expect(live.locator("h2")).to_have_text(label, timeout=PATIENCE)
         for _ in range(25):
             httpx.post(f"{server.api}/log", content="hello")
-        expect(live.locator("dd").first).to_have_text("25")
+        expect(live.locator("dd").first).to_have_text("25", timeout=PATIENCE)
         live.get_by_role("button", name="End").click()
-        expect(live).to_have_count(0)
+        expect(live).to_have_count(0, timeout=PATIENCE)
         expect(page.locator(".rq-list tr", has_text=label)).to_be_visible()
 
     for label in (LABEL, "another"):
@@ -48,7 +54,7 @@ def test_a_run_is_begun_watched_ended_and_compared_on_the_page(
     link = page.get_by_role("link", name="Compare the chosen")
     expect(link).to_be_visible()
     comparison = httpx.get(f"{server.panel}/{link.get_attribute('href')}")
-    assert "too few samples" in comparison.text
+    assert "too few samples" in opened_offline(browser, comparison.text, tmp_path)
     assert page.evaluate("window.hacked") is None
 
     first = next(run for run in runs(server, "past") if run["label"] == LABEL)
@@ -70,7 +76,14 @@ def opened_offline(browser: Browser, html: str, folder: Path) -> str:
         assert asked == [file.as_uri()]
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         assert page.evaluate("window.hacked") is None
-        return page.locator("body").inner_text()
+        text = page.locator("body").inner_text()
+        page.set_viewport_size({"width": PAPER, "height": 1_000})
+        page.emulate_media(media="print")
+        cut = (
+            "[...document.querySelectorAll('svg, td, th, dd, p, li')].map((part) => part.getBoundingClientRect().right)"
+        )
+        assert max(page.evaluate(cut)) <= PAPER, "paper does not scroll"
+        return text
 
 
 def test_a_run_that_another_page_began_shows_up_and_a_refusal_is_said(
@@ -79,7 +92,7 @@ def test_a_run_that_another_page_began_shows_up_and_a_refusal_is_said(
     page = open_page(f"{server.panel}/?view=runs")
     run = httpx.post(f"{server.panel}/api/runs", json={"label": "elsewhere"}).json()["id"]
     httpx.post(f"{server.api}/log", content="hello")
-    expect(page.locator("article.rq-run h2")).to_have_text("elsewhere")
+    expect(page.locator("article.rq-run h2")).to_have_text("elsewhere", timeout=PATIENCE)
     httpx.post(f"{server.panel}/api/runs/{run}/end")
     wait_until(lambda: not runs(server, "live"), "the end of the run")
     button = page.locator("article.rq-run").get_by_role("button", name="End")

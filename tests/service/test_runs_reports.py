@@ -71,6 +71,7 @@ def test_a_report_says_what_came_of_the_run() -> None:
     text = re.sub(r"<[^>]+>", " ", report_html(hostile()))
 
     assert "Failed. Threshold breached." in text
+    assert "p(95)&lt;500: " in text
     assert "4\u202f000" in text
     assert "coordinated omission" in text
     assert "every request that reached the application is counted" in text
@@ -118,6 +119,16 @@ def test_a_comparison_tells_changes_and_where_there_are_too_few_samples() -> Non
     assert everything["p95"]["change"] == pytest.approx(1.0, rel=0.03)
     assert nothing["p95"] == {"seconds": pytest.approx(0.2, rel=0.01), "change": None, "few": True}
     assert "too few samples" in Comparison([before, few]).markdown()
+
+
+def test_a_comparison_page_says_first_what_changed() -> None:
+    slower = re.sub(r"<[^>]+>", " ", comparison_html(Comparison([run(0.1), run(0.2)])))
+    few = re.sub(r"<[^>]+>", " ", comparison_html(Comparison([run(0.1), run(0.2, few=True)])))
+
+    assert re.search(r"p95 \+(9[89]|10[012])\.\d %", slower)
+    assert "p95 grew by more than 5 % for" in slower
+    assert "p95 has too few samples" in few
+    assert "grew" not in few
 
 
 def test_a_document_that_contradicts_itself_is_refused() -> None:

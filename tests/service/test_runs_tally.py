@@ -1,5 +1,12 @@
 """What a run counts of a batch."""
 
+from collections import Counter
+from math import inf, nan
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from reqscope.bus import Event
 from reqscope.service.runs.model import Run
 from reqscope.service.runs.tally import Tally
@@ -58,3 +65,56 @@ def test_a_look_at_the_process_stands_for_every_second_since_the_last() -> None:
         (101, 0.5, 1_000),
         (102, 0.5, 1_000),
     ]
+
+
+def test_a_duration_that_is_no_number_stops_no_run() -> None:
+    counted = tally()
+    counted.add([Event(time=SECOND, total=total) for total in (nan, inf, -inf, None, 0.5)])
+    run = counted.freeze()
+
+    assert (run.requests, run.durations.count) == (5, 4)
+    assert (run.first, run.last) == (1.0, 1.5)
+
+
+def test_each_way_to_fail_is_counted_and_shown_by_three_requests() -> None:
+    counted = tally()
+    for _ in range(2):
+        counted.add(
+            [
+                *[Event(time=SECOND, seq=seq, method="GET", route="/a", status=503) for seq in (1, 2)],
+                Event(time=SECOND, method="GET", route="/a", status=200, error="ValueError"),
+                Event(time=SECOND, method="GET", route="/a", status=200),
+            ]
+        )
+    groups = {(each.status, each.error): each for each in counted.freeze().error_groups}
+
+    assert {name: group.count for name, group in groups.items()} == {(503, None): 4, (200, "ValueError"): 2}
+    assert [sample.event for sample in groups[503, None].samples] == ["boot-1", "boot-2", "boot-1"]
+
+
+@given(
+    st.lists(
+        st.builds(
+            Event,
+            time=st.integers(10 * SECOND, 13 * SECOND),
+            method=st.sampled_from(["GET", "POST"]),
+            route=st.sampled_from([None, "/a", "/b"]),
+            status=st.sampled_from([0, 200, 404, 500]),
+            total=st.none() | st.floats(0, 3),
+        ),
+        max_size=60,
+    ),
+    st.integers(1, 60),
+)
+def test_batches_however_cut_count_each_request_once_in_its_second(events: list[Event], size: int) -> None:
+    counted = tally()
+    for start in range(0, len(events), size):
+        counted.add(events[start : start + size])
+    run = counted.freeze()
+
+    ended = [event.time + int((event.total or 0.0) * SECOND) for event in events]
+    assert run.requests == len(events) == sum(route.requests for route in run.routes)
+    assert {each.time: each.requests for each in run.seconds} == Counter(end // SECOND for end in ended)
+    assert run.last == (pytest.approx(max(ended) / SECOND, abs=1e-6) if events else None)
+    assert run.durations.count == sum(event.total is not None for event in events)
+    assert sum(group.count for group in run.error_groups) == sum(event.status >= 400 for event in events)

@@ -65,7 +65,7 @@
         const list = card.appendChild(make("ul"));
         for (const result of run.results) {
           const item = list.appendChild(make("li")), [text, tone] = VERDICTS[result.judgement];
-          item.append(make("b", text, tone), ` ${result.threshold}  ${result.detail}`);
+          item.append(make("b", text, tone), make("span", result.threshold), make("span", result.detail, "rq-soft"));
         }
       }
       if (run.routes.length) {
