@@ -18,7 +18,9 @@ VERSION: Final = 1
 something else."""
 
 _SECOND: Final = 1_000_000_000
-_THREE_DIGITS: Final = [f"{number:03}" for number in range(1000)]
+_PADDED: Final = [f"{number:03}" for number in range(1000)]
+_BARE: Final = [str(number) for number in range(1000)]
+_LAST: Final = [f"{digits}Z" for digits in _PADDED]
 
 
 class LogEntry(Entry, kw_only=True, omit_defaults=True, rename=NAMES, gc=False, tag_field="schema", tag=VERSION):
@@ -58,8 +60,8 @@ def entries(events: Sequence[Event], boot: str) -> list[RequestEntry | LogEntry]
     """Return the log entry of each of `events`, opened ones of the life `boot` of their bus."""
     made: list[RequestEntry | LogEntry] = []
     begin, prefix = -_SECOND, ""
-    first, id_prefix = -1000, ""
-    digits = _THREE_DIGITS
+    first, id_prefix, id_digits = -1000, "", _PADDED
+    padded, last, whole = _PADDED, _LAST, WHOLE
     for event in events:
         if (
             event.kind != "request"
@@ -84,36 +86,36 @@ def entries(events: Sequence[Event], boot: str) -> list[RequestEntry | LogEntry]
         if not 0 <= rest < 1000:
             first = seq // 1000 * 1000
             rest = seq - first
-            id_prefix = f"{boot}-{first // 1000}"
+            id_prefix, id_digits = (f"{boot}-{first // 1000}", padded) if first else (f"{boot}-", _BARE)
         query = event.query
         status = event.status
         error = event.error
         host = agent = None
         headers = event.request_headers
         for name, value in headers:
-            if agent is None and name == b"user-agent":
-                agent = value.decode("latin-1")
-                if host is not None:
-                    break
-            elif host is None and name == b"host":
+            if host is None and name == b"host":  # which most clients send first
                 host = value.decode("latin-1")
                 if agent is not None:
+                    break
+            elif agent is None and name == b"user-agent":
+                agent = value.decode("latin-1")
+                if host is not None:
                     break
         else:  # only ASGI promises lower case
             host, agent = header(headers, b"host"), header(headers, b"user-agent")
         # What `schema.microseconds` does, three times: a call would cost more than the work.
         if (ttfb := event.ttfb) is not None:
-            ttfb = (ttfb * 1e6 + WHOLE - WHOLE) / 1e6
+            ttfb = (ttfb * 1e6 + whole - whole) / 1e6
         if (total := event.total) is not None:
-            total = (total * 1e6 + WHOLE - WHOLE) / 1e6
+            total = (total * 1e6 + whole - whole) / 1e6
         if (app := event.app) is not None:
-            app = (app * 1e6 + WHOLE - WHOLE) / 1e6
+            app = (app * 1e6 + whole - whole) / 1e6
         made.append(
             RequestEntry(
-                f"{prefix}{digits[nanos // 1_000_000]}{digits[nanos // 1000 % 1000]}Z",
+                prefix + padded[nanos // 1_000_000] + last[nanos // 1000 % 1000],
                 "info" if status < 400 and error is None else level(event),
                 "request",
-                f"{id_prefix}{digits[rest]}" if first else f"{boot}-{seq}",
+                id_prefix + id_digits[rest],
                 seq,
                 event.method,
                 event.path,
