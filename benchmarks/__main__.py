@@ -6,7 +6,7 @@ import signal
 import sys
 from typing import Any
 
-from . import growth
+from .growth import command as growth
 from .contenders import NAMES, load
 from .report import machine, summary, table
 from .runner import Failed, run
@@ -21,7 +21,7 @@ examples:
   python -m benchmarks --quick             everything, about seven minutes, with more noise
   python -m benchmarks ring publish        two paths
   python -m benchmarks capture --rounds 15
-  python -m benchmarks growth FOLDER       how costs grow, as a table and plots
+  python -m benchmarks growth benchmarks   how costs grow, written as GROWTH.md and plots
   python -m benchmarks --json > now.json   machine-readable; progress stays on standard error
 """
 
