@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from . import page
-from .cost import Growth, Grown
+from .cost import Grown, Growth
 from .inside import INSIDE
 from .served import SERVED
 

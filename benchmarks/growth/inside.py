@@ -9,12 +9,11 @@ from typing import Final
 
 import anyio
 
+from benchmarks import mock_apps
+from benchmarks.workloads import CAPACITY, events
 from reqscope.bus import Event, EventBus, Filter, Stats, Subscription
 from reqscope.service.mock.request import MockRequest
 from reqscope.ui.frames import Frames
-
-from benchmarks import mock_apps
-from benchmarks.workloads import CAPACITY, events
 
 from .cost import Growth, timed
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from benchmarks.report import machine, number
 
-from .cost import Growth, Grown
+from .cost import Grown, Growth
 from .plot import plot
 
 PAGE: Final = "GROWTH.md"
@@ -16,12 +16,12 @@ PLOTS: Final = "plots"
 _HEAD: Final = """\
 # How it grows
 
-What each cost becomes when there is more of what it may depend on. `python -m benchmarks growth benchmarks` measured this and
-wrote it, on {cores} cores with Python {python} on {system}; it takes some six minutes.
+What each cost becomes when there is more of what it may depend on. `python -m benchmarks growth benchmarks`
+measured this and wrote it, on {cores} cores with Python {python} on {system}; it takes some six minutes.
 
-Costs are processor time, the least of several runs, so that other work on the machine matters little. The exponent is that of
-the growth from the first size to the last: 0 stays, 1 is linear, 2 is square. In the plots both axes are logarithmic, and the
-dashed line is what would be linear.
+Costs are processor time, the least of several runs, so that other work on the machine matters little. The exponent is
+that of the growth from the first size to the last: 0 stays, 1 is linear, 2 is square. In the plots both axes are
+logarithmic, and the dashed line is what would be linear.
 
 """
 

@@ -77,7 +77,7 @@ def _taken_in(server: Served) -> float:
 
 
 def _published(server: Served) -> int:
-    return int(httpx.get(f"{server.page}/api/stats").raise_for_status().json()["ring"]["published"])
+    return int(httpx.get(f"{server.page}/api/stats").raise_for_status().json()["published"])
 
 
 def _second_by_pages(pages: int) -> float:
@@ -175,7 +175,7 @@ SERVED: Final = (
         "workers",
         (1, 2, 4, 8),
         _request_by_workers,
-        "With the application's own part. From two on, each worker packs its events for the process that has the panel. "
+        "With the application's own part. From two on, each worker packs its events for the process of the panel. "
         "More workers than cores take turns on them, and find the processor's caches full of each other.",
     ),
     Growth(
@@ -183,7 +183,7 @@ SERVED: Final = (
         "workers",
         (1, 4, 16, 64),
         _handed_by_workers,
-        "5 000 events per second of all workers together, over a Unix socket. A worker hands over what came in 20 ms: of "
-        "64 workers each batch has one or two events, so the number of batches is what grows.",
+        "5 000 events per second of all workers together, over a Unix socket. A worker hands over what came in 20 ms: "
+        "of 64 workers each batch has one or two events, so the number of batches is what grows.",
     ),
 )
