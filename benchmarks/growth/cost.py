@@ -3,11 +3,14 @@
 import math
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise, starmap
 from typing import Final, NamedTuple, TypeAlias
 
 _LEAST_RUNS: Final = 5
 _SECONDS: Final = 0.5
 """Processor time to spend on one size at the least: of more runs the least is nearer to what it takes undisturbed."""
+
+_NOISE: Final = 0.15
 
 Measure: TypeAlias = Callable[[int], float]
 """Returns what one operation costs at one size."""
@@ -43,14 +46,30 @@ class Grown(NamedTuple):
     @property
     def exponent(self) -> float:
         """How the cost grows from the first size to the last: 0 it stays, 1 it is linear, 2 it is square."""
-        sizes, costs = self.growth.sizes, self.costs
-        return math.log(costs[-1] / costs[0]) / math.log(sizes[-1] / sizes[0])
+        first, *_, last = zip(self.growth.sizes, self.costs, strict=True)
+        return _exponent(first, last)
+
+    @property
+    def steepest(self) -> float:
+        """The largest exponent between two neighbours, which a part that stays cannot hide."""
+        return max(starmap(_exponent, pairwise(zip(self.growth.sizes, self.costs, strict=True))))
 
     @property
     def verdict(self) -> str:
         """The exponent in words. What is within a seventh of a whole number is that number: no figure is exact."""
-        words = ((-0.15, "falls"), (0.15, "stays"), (0.85, "less than linear"), (1.15, "linear"))
-        return next((word for bound, word in words if self.exponent <= bound), "worse than linear")
+        if self.steepest > 1 + _NOISE:
+            return "worse than linear"
+        words = ((-_NOISE, "falls"), (_NOISE, "stays"), (1 - _NOISE, "less than linear"))
+        return next((word for bound, word in words if self.exponent <= bound), "linear")
+
+
+def _exponent(before: tuple[int, float], after: tuple[int, float]) -> float:
+    return math.log(after[1] / before[1]) / math.log(after[0] / before[0])
+
+
+def whole(value: float) -> str:
+    """Return a number with spaces between thousands, as other figures have them."""
+    return f"{value:,g}".replace(",", " ")
 
 
 def timed(prepare: Callable[[int], Callable[..., int]], given: Callable[[], tuple[object, ...]] = tuple) -> Measure:

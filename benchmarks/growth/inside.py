@@ -220,14 +220,14 @@ INSIDE: Final = (
         "waits for memory, too.",
     ),
     Growth(
-        "a frame for all",
+        "frames of all pages",
         "open pages with the same filter",
         (1, 10, 100, 1_000),
         timed(lambda viewers: _frame_by_viewers(viewers, alike=True)),
         "Built once, and looked up by the others.",
     ),
     Growth(
-        "a frame for all",
+        "frames of all pages",
         "open pages with filters of their own",
         (1, 10, 100, 1_000),
         timed(lambda viewers: _frame_by_viewers(viewers, alike=False)),

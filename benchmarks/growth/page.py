@@ -7,7 +7,7 @@ from typing import Final
 
 from benchmarks.report import machine, number
 
-from .cost import Grown, Growth
+from .cost import Grown, Growth, whole
 from .plot import plot
 
 PAGE: Final = "GROWTH.md"
@@ -20,28 +20,29 @@ What each cost becomes when there is more of what it may depend on. `python -m b
 measured this and wrote it, on {cores} cores with Python {python} on {system}; it takes some six minutes.
 
 Costs are processor time, the least of several runs, so that other work on the machine matters little. The exponent is
-that of the growth from the first size to the last: 0 stays, 1 is linear, 2 is square. In the plots both axes are
-logarithmic, and the dashed line is what would be linear.
+that of the growth from the first size to the last: 0 stays, 1 is linear, 2 is square; the steepest is that between two
+neighbours. In the plots both axes are logarithmic, and the dashed line is what would be linear.
 
 """
 
 
 def summary(all_grown: Sequence[Grown]) -> str:
     """Return a row for each cost."""
-    head = "| cost | by | smallest | largest | exponent | |\n| --- | --- | --- | --- | --: | --- |\n"
+    head = "| cost | by | smallest | largest | exponent | steepest | |\n| --- | --- | --- | --- | --: | --: | --- |\n"
     return head + "".join(_row(grown) for grown in all_grown)
 
 
 def _row(grown: Grown) -> str:
     growth, ends = grown.growth, (0, -1)
-    small, large = (f"{number(grown.costs[end])} {growth.unit} at {growth.sizes[end]:,}" for end in ends)
-    return f"| {growth.cost} | {growth.by} | {small} | {large} | {grown.exponent:.2f} | {grown.verdict} |\n"
+    small, large = (f"{number(grown.costs[end])} {growth.unit} at {whole(growth.sizes[end])}" for end in ends)
+    exponents = f"{grown.exponent:.2f} | {grown.steepest:.2f}"
+    return f"| {growth.cost} | {growth.by} | {small} | {large} | {exponents} | {grown.verdict} |\n"
 
 
 def section(grown: Grown) -> str:
     """Return what there is to say about one cost, its plot and its table."""
     growth = grown.growth
-    sizes = " | ".join(f"{size:,}" for size in growth.sizes)
+    sizes = " | ".join(whole(size) for size in growth.sizes)
     costs = " | ".join(number(cost) for cost in grown.costs)
     return (
         f"\n## {growth.title[:1].upper()}{growth.title[1:]}\n\n"

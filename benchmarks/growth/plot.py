@@ -6,7 +6,7 @@ from typing import Final
 
 from benchmarks.report import number
 
-from .cost import Grown
+from .cost import Grown, whole
 
 _WIDTH: Final = 460
 _HEIGHT: Final = 280
@@ -15,7 +15,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 30, 44, 44
 _STYLE: Final = """
 text { font: 12px system-ui, sans-serif; fill: #57606a }
 .title { font-weight: 600; fill: #1f2328 }
-.value { fill: #1f2328 }
+.value { fill: #1f2328; stroke: #fff; stroke-width: 3px; paint-order: stroke }
 .grid { stroke: #d0d7de }
 .cost { fill: none; stroke: #2a6fc9; stroke-width: 2 }
 .point { fill: #2a6fc9 }
@@ -23,6 +23,7 @@ text { font: 12px system-ui, sans-serif; fill: #57606a }
 @media (prefers-color-scheme: dark) {
   text { fill: #9198a1 }
   .title, .value { fill: #f0f6fc }
+  .value { stroke: #0d1117 }
   .grid { stroke: #3d444d }
   .cost { stroke: #6cb0ff }
   .point { fill: #6cb0ff }
@@ -64,14 +65,14 @@ class _Axes:
         """The axis on the left: a line for each power of ten."""
         return "".join(
             f'<path class="grid" d="M{_LEFT - 10},{self._y(10.0**power):.1f}H{_WIDTH - _RIGHT + 10}"/>'
-            f'<text x="{_LEFT - 16}" y="{self._y(10.0**power) + 4:.1f}" text-anchor="end">{10.0**power:,g}</text>'
+            f'<text x="{_LEFT - 16}" y="{self._y(10.0**power) + 4:.1f}" text-anchor="end">{whole(10.0**power)}</text>'
             for power in range(self._low, self._high + 1)
         )
 
     def sizes(self) -> str:
         """The axis below: the sizes that were measured."""
         marks = "".join(
-            f'<text x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">{size:,}</text>'
+            f'<text x="{x:.1f}" y="{_HEIGHT - _BOTTOM + 18}" text-anchor="middle">{whole(size)}</text>'
             for size, (x, _) in zip(self._grown.growth.sizes, self._points, strict=True)
         )
         middle = (_LEFT + _WIDTH - _RIGHT) / 2

@@ -12,9 +12,9 @@ SHELL: Final = ("sh", "")
 """What stands behind the fence of commands for the shell."""
 
 HOW: Final = {
-    "sh load": "run by test_load_tools.py, in make prove",
-    "js file=shop.js": "run by test_load_tools.py, in make prove",
-    "python file=customers.py": "run by test_load_tools.py, in make prove",
+    "sh load": "run by tests/docs/test_load_guide.py, in make prove",
+    "js file=shop.js": "run by tests/docs/test_load_guide.py, in make prove",
+    "python file=customers.py": "run by tests/docs/test_load_guide.py, in make prove",
     "python": "run",
     "json": "read; test_reference.py knows its fields",
     "filter": "each term and each line read by the filter's parser",

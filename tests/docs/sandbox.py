@@ -95,6 +95,11 @@ class Sandbox:
         """Where the panel on a port of its own is."""
         return f"http://127.0.0.1:{self.ports['7860']}"
 
+    @property
+    def path(self) -> str:
+        """Where commands are looked for."""
+        return f"{self.folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+
     def monitor_the_shop(self) -> None:
         """Have the application use `Monitor`, where the commands speak of one that does."""
         (self.folder / "shop" / "main.py").write_text(_MONITORED)
@@ -118,6 +123,8 @@ class Sandbox:
             command.replace("/tmp/", f"{self._short}/")
             .replace("reqscope …", "reqscope config")
             .replace("-d30s", "-d1s")
+            .replace("-d10s", "-d1s")
+            .replace("-t 10s", "-t 3s")
         )
 
     def run(self, command: str) -> str:
@@ -182,7 +189,7 @@ class Sandbox:
     def _environment(self) -> dict[str, str]:
         return {
             **os.environ,
-            "PATH": f"{self.folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PATH": self.path,
             "REQSCOPE_API_PORT": str(self.ports["8000"]),
             "REQSCOPE_PANEL_PORT": str(self.ports["7860"]),
             "REQSCOPE_URL": self.panel,

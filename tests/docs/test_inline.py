@@ -111,5 +111,6 @@ def is_answered(sandbox: Sandbox, method: str, path: str) -> bool:
 
 def is_known(known: dict[str, dict[str, object]], method: str, path: str) -> bool:
     """Whether an OpenAPI document tells of a route, whatever they call its parameters."""
-    same = re.sub(r"{\w+}", "{}", path)
-    return any(method.lower() in item and re.sub(r"{\w+}", "{}", route) == same for route, item in known.items())
+    return any(
+        method.lower() in item and re.fullmatch(re.sub(r"{\w+}", "[^/]+", route), path) for route, item in known.items()
+    )
