@@ -57,7 +57,7 @@ def _deliver_by_readers(readers: int) -> float:
 async def _delivered(readers: int) -> float:
     bus = _full(CAPACITY)
     subscriptions = [bus.subscribe() for _ in range(readers)]
-    (made,) = _fresh()
+    (made,), taken = _fresh(), 0.0
     async with anyio.create_task_group() as tasks:
         for subscription in subscriptions:
             tasks.start_soon(_read, subscription)

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from benchmarks.__main__ import parser
+from benchmarks.contenders import NAMES
 
 from .blocks import BLOCKS, ROOT, Block, commands, program, words
 from .inventory import CLIENTS, SERVERS, SHELL, named, of_kind, run_here
@@ -46,7 +47,8 @@ def reads_benchmarks(arguments: list[str]) -> bool:
     assert arguments[:2] == ["-m", "benchmarks"]
     if arguments[2:3] == ["growth"]:
         return all((ROOT / folder).is_dir() for folder in arguments[3:])
-    return parser().parse_args(list(takewhile(lambda word: word != ">", arguments[2:]))) is not None
+    names: list[str] = parser().parse_args(list(takewhile(lambda word: word != ">", arguments[2:]))).names
+    return set(names) <= set(NAMES)
 
 
 @pytest.mark.prove
@@ -75,11 +77,13 @@ def test_commands_do_what_they_are_shown_for(block: Block, tmp_path: Path) -> No
 
 
 def prepare(block: Block, sandbox: Sandbox, stack: ExitStack) -> None:
-    """Start what the text in front of the block says is there: a collector, or an application of one's own."""
+    """Start what the text in front of the block says is there: a collector, the demo, or an application."""
     if "OTEL_" in block.text:
         stack.enter_context(sandbox.serving("reqscope serve"))
     elif "uvicorn" in block.text:
         sandbox.monitor_the_shop()
+    elif "/log" in block.text:
+        stack.enter_context(sandbox.serving("reqscope demo"))
     else:
         stack.enter_context(sandbox.serving("reqscope run shop.main:app"))
 

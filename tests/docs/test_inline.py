@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any, TypeAlias
 
-import click
 import httpx
 import pytest
 import typer.main
@@ -15,7 +15,10 @@ from reqscope.service.cli import app
 from .blocks import BLOCKS, PAGES, ROOT, inline_code
 from .sandbox import Sandbox
 
-COMMANDS = typer.main.get_command(app)
+Command: TypeAlias = Any
+"""Of click, or of the copy that typer has of it."""
+
+COMMANDS: Command = typer.main.get_command(app)
 PIECES = [(page, code) for page in PAGES if page.name != "CHANGELOG.md" for code in inline_code(page)]
 FOLDERS = ("bus", "service", "ui", "tests", "docs", "benchmarks", "requirements")
 
@@ -28,7 +31,7 @@ def settings() -> set[str]:
     return names
 
 
-def flags(command: click.Command) -> Iterator[str]:
+def flags(command: Command) -> Iterator[str]:
     """Yield all flags of a command and of those below it."""
     for parameter in command.params:
         yield from parameter.opts
@@ -37,11 +40,11 @@ def flags(command: click.Command) -> Iterator[str]:
         yield from flags(below)
 
 
-def found(words: Sequence[str]) -> click.Command | None:
+def found(words: Sequence[str]) -> Command | None:
     """Return the command that `words` name, if there is one."""
-    command: click.Command = COMMANDS
+    command: Command = COMMANDS
     for word in words:
-        below: dict[str, click.Command] = getattr(command, "commands", {})
+        below: dict[str, Command] = getattr(command, "commands", {})
         if not below:
             break
         if word not in below:
