@@ -119,6 +119,7 @@ def a_user_is_asked_for(sandbox: Sandbox) -> None:
     assert httpx.post(f"{sandbox.api}/log", content="hello").status_code == 401
 
 
+@pytest.mark.prove
 def test_a_stream_looks_as_it_is_shown(tmp_path: Path) -> None:
     """As in docs/reading.md: an event, and a gap, which comes first here."""
     (shown,) = [block.text for block in BLOCKS if (block.page, block.kind) == ("docs/reading.md", "text")]

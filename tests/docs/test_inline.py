@@ -94,6 +94,7 @@ def test_a_file_in_a_sentence_is_there(code: str) -> None:
     assert (ROOT / code).exists()
 
 
+@pytest.mark.prove
 def test_routes_are_those_of_a_server(tmp_path: Path) -> None:
     """As the control plane's OpenAPI document tells; others are asked for."""
     sandbox = Sandbox(tmp_path, {"stubs.yaml": "stubs: []"})
