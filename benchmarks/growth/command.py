@@ -14,11 +14,13 @@ GROWTHS: Final[Sequence[Growth]] = (*INSIDE, *SERVED)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure all and print a table; write a page with plots into a folder if one is named."""
-    all_grown = [_measured(growth) for growth in GROWTHS]
+    """Measure all and print a table; write a page with plots into a folder if one is named, after each of them."""
+    all_grown: list[Grown] = []
+    for growth in GROWTHS:
+        all_grown.append(_measured(growth))
+        if arguments:
+            page.write(Path(arguments[0]), all_grown)
     print(page.summary(all_grown), end="")
-    if arguments:
-        page.write(Path(arguments[0]), all_grown)
     return 0
 
 
