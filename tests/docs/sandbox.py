@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-DEADLINE: Final = 60.0
+DEADLINE: Final = 120.0
 
 _SHOP: Final = """
 import asyncio
