@@ -61,7 +61,7 @@ def pieces(pattern: str) -> list[object]:
 
 @pytest.mark.parametrize("code", pieces(r"reqscope [a-z]"))
 def test_a_command_in_a_sentence_is_one_and_has_these_flags(code: str) -> None:
-    command, *_ = re.split(r" -- ?", code)
+    command, *_ = re.split(r" --(?: |$)", code)
     words = command.split()[1:]
     named = found([word for word in words if re.fullmatch("[a-z]+", word)][:2])
 
