@@ -6,8 +6,8 @@ import signal
 import sys
 from typing import Any
 
-from . import growth
 from .contenders import NAMES, load
+from .growth import command as growth
 from .report import machine, summary, table
 from .runner import Failed, run
 from .worker import INTERRUPTED
@@ -21,7 +21,7 @@ examples:
   python -m benchmarks --quick             everything, about seven minutes, with more noise
   python -m benchmarks ring publish        two paths
   python -m benchmarks capture --rounds 15
-  python -m benchmarks growth FOLDER       how costs grow, as a table and plots
+  python -m benchmarks growth benchmarks   how costs grow, written as GROWTH.md and plots
   python -m benchmarks --json > now.json   machine-readable; progress stays on standard error
 """
 
@@ -30,7 +30,7 @@ def main() -> int:
     """Measure what the command line asks for; 1 when something could not be measured."""
     if sys.argv[1:2] == ["growth"]:
         return growth.main(sys.argv[2:])
-    options = _parser().parse_args()
+    options = parser().parse_args()
     names = options.names or list(NAMES)
     scale = _QUICK_SCALE if options.quick else 1.0
     results: list[dict[str, Any]] = []
@@ -57,7 +57,8 @@ def main() -> int:
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Return what reads the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Measure the paths an event takes. Contenders take turns, each in a fresh process, so their ratios "

@@ -91,7 +91,7 @@ def reqscope(*arguments: str) -> Generator[Served]:
 
 
 def _addresses(printed: Path, process: "subprocess.Popen[bytes]") -> dict[str, re.Match[str]]:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180  # workers, too, on a machine that has other things to do
     while time.monotonic() < deadline and process.poll() is None:
         found = {match[1]: match for match in _ADDRESS.finditer(printed.read_text())}
         if len(found) == 2:

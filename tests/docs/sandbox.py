@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -40,6 +40,15 @@ async def broken() -> None:
 async def order() -> dict[str, int]:
     return {"order": 7}
 """
+_MONITORED: Final = (
+    _SHOP
+    + """
+
+from reqscope.service import Monitor
+
+monitor = Monitor(app)
+"""
+)
 _STUBS: Final = "stubs:\n  - {name: health, request: {method: GET, path: /health}, response: {body: fine}}\n"
 _REQUEST: Final = "GET /?token=canary HTTP/1.1\nHost: shop.example\nAuthorization: Bearer canary-canary\n\n"
 _RECORDS: Final = '{"event":"paid","url.path":"/orders/7"}\n{"event":"sent","url.path":"/orders/8"}\n'
@@ -71,9 +80,33 @@ class Sandbox:
         self._stand_in("uvicorn", f'#!/bin/sh\nexec {sys.executable} -m uvicorn "$@"\n')
         own = {"shop/__init__.py": "", "shop/main.py": _SHOP, "stubs.yaml": _STUBS, "request.http": _REQUEST}
         own |= {"records.ndjson": _RECORDS, "requests.jsonl": _LINE, "reqscope.jsonl": _LINE}
+        own |= {".curlrc": "fail-with-body\n"}  # an answer that is an error fails the command, too
         for name, text in {**own, **files}.items():
             (folder / name).write_text(text)
-        self.ports = {name: _free_port() for name in ("8000", "7860", "8080")}
+        self.ports = {name: _free_port() for name in ("8000", "7860", "8001", "8080")}
+
+    @property
+    def api(self) -> str:
+        """Where the application is."""
+        return f"http://127.0.0.1:{self.ports['8000']}"
+
+    @property
+    def panel(self) -> str:
+        """Where the panel on a port of its own is."""
+        return f"http://127.0.0.1:{self.ports['7860']}"
+
+    @property
+    def path(self) -> str:
+        """Where commands are looked for."""
+        return f"{self.folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+    def monitor_the_shop(self) -> None:
+        """Have the application use `Monitor`, where the commands speak of one that does."""
+        (self.folder / "shop" / "main.py").write_text(_MONITORED)
+
+    def printed(self) -> str:
+        """Return what the servers have printed so far."""
+        return "".join(file.read_text() for file in sorted(self.folder.glob("server-*.log")))
 
     def _stand_in(self, program: str, text: str) -> None:
         file = self.folder / "bin" / program
@@ -90,6 +123,8 @@ class Sandbox:
             command.replace("/tmp/", f"{self._short}/")
             .replace("reqscope …", "reqscope config")
             .replace("-d30s", "-d1s")
+            .replace("-d10s", "-d1s")
+            .replace("-t 10s", "-t 3s")
         )
 
     def run(self, command: str) -> str:
@@ -117,13 +152,14 @@ class Sandbox:
             command = self.translated(command)
             process = self._start(f"exec env {command}", log.fileno())
             try:
-                self._wait(process, printed)
+                self._wait(command, process, printed)
                 yield
                 assert process.poll() is None, f"{command} has ended: {printed.read_text()}"
                 process.send_signal(signal.SIGINT)
                 assert process.wait(DEADLINE) in (0, 130, -signal.SIGINT), f"{command}: {printed.read_text()}"
             finally:
                 _end(process)
+                process.wait()
 
     def follow(self, command: str) -> None:
         """Run a command that goes on until it is interrupted, on a terminal, and see that it has something to print."""
@@ -141,23 +177,26 @@ class Sandbox:
             os.close(terminal)
             os.close(other_end)
 
-    def _wait(self, process: "subprocess.Popen[str]", printed: Path) -> None:
-        deadline = time.monotonic() + DEADLINE
-        while not re.search(r"Panel|Uvicorn running", printed.read_text()):
-            assert process.poll() is None, printed.read_text()
-            assert time.monotonic() < deadline, f"it does not say where it is: {printed.read_text()}"
-            threading.Event().wait(0.05)
+    def _wait(self, command: str, process: "subprocess.Popen[str]", printed: Path) -> None:
+        """Wait until a server of ours says where it is, and another answers: its logging may have it say nothing."""
+        port = re.search(r"uvicorn .*--port (\d+)", command)
+        wait_until(
+            lambda: process.poll() is not None or (_listens(int(port[1])) if port else "Panel" in printed.read_text()),
+            lambda: f"{command} does not serve: {printed.read_text()}",
+        )
+        assert process.poll() is None, printed.read_text()
 
     def _environment(self) -> dict[str, str]:
         return {
             **os.environ,
-            "PATH": f"{self.folder / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PATH": self.path,
             "REQSCOPE_API_PORT": str(self.ports["8000"]),
             "REQSCOPE_PANEL_PORT": str(self.ports["7860"]),
-            "REQSCOPE_URL": f"http://127.0.0.1:{self.ports['7860']}",
+            "REQSCOPE_URL": self.panel,
             "REQSCOPE_RUNS_FILE": str(self.folder / "runs.sqlite3"),
             "XDG_CONFIG_HOME": str(self.folder / "configuration"),
             "PYTHONPATH": str(self.folder),
+            "CURL_HOME": str(self.folder),
             "NO_COLOR": "1",
         }
 
@@ -174,6 +213,23 @@ class Sandbox:
                 text=True,
                 start_new_session=True,
             )
+
+
+def wait_until(holds: Callable[[], bool], says: Callable[[], str]) -> None:
+    """Wait for a condition.
+
+    :raises AssertionError: it does not come to hold, and what to say then
+    """
+    deadline = time.monotonic() + DEADLINE
+    while not holds():
+        assert time.monotonic() < deadline, says()
+        threading.Event().wait(0.05)
+
+
+def _listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+        return True
+    return False
 
 
 def _free_port() -> int:

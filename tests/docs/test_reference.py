@@ -1,8 +1,8 @@
-"""What the documentation says of settings and filters is what the code does, and its links lead somewhere."""
+"""What the documentation says of settings, filters, log lines and files is what the code does and has."""
 
 import importlib.util
+import json
 import re
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from reqscope.bus import Event, Filter
 from reqscope.service import Settings
 
-from .blocks import PAGES, ROOT
+from .blocks import BLOCKS, ROOT
 
 DOCS = ROOT / "docs"
 
@@ -60,9 +60,16 @@ def test_a_filter_does_what_its_page_says(text: str, passes: bool) -> None:
     assert Filter.parse(text)(event) is passes
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
-    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
-    targets = [each for each in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text) if "://" not in each]
+def test_the_log_line_that_is_shown_has_fields_of_the_schema() -> None:
+    (line,) = [block.text for block in BLOCKS if block.page == "docs/logs.md" and '"schema"' in block.text]
+    known = set(re.findall(r"^\| `(\S+)` \|", (DOCS / "log-schema.md").read_text("utf-8"), re.MULTILINE))
 
-    assert [each for each in targets if not (page.parent / each).exists()] == []
+    assert json.loads(line).keys() <= known
+
+
+def test_the_picture_of_the_architecture_shows_files_that_exist() -> None:
+    (picture,) = [block.text for block in BLOCKS if block.page == "docs/architecture.md"]
+    files = re.findall(r"\w+/\w+\.py", picture)
+
+    assert len(files) == 6
+    assert [file for file in files if not (ROOT / file).exists()] == []
