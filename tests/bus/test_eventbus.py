@@ -37,6 +37,7 @@ def numbers(batch: Batch) -> list[int]:
     return [event.seq for event in batch.events]
 
 
+@pytest.mark.guarantees("F7")
 def test_publishing_needs_no_event_loop_and_no_reader() -> None:
     bus = EventBus()
 
@@ -84,6 +85,7 @@ async def test_statistics_name_the_readers_for_as_long_as_they_read() -> None:
     assert bus.statistics().readers == ()
 
 
+@pytest.mark.guarantees("F4")
 @pytest.mark.anyio
 async def test_a_reader_is_gone_from_the_statistics_when_it_was_cancelled() -> None:
     bus = EventBus()
@@ -173,6 +175,7 @@ async def calls_of_publishing(stuck: int, sleeping: int) -> list[Call]:
     return calls
 
 
+@pytest.mark.guarantees("F1")
 @pytest.mark.anyio
 @pytest.mark.parametrize("sleeping", [0, 1])
 async def test_a_hundred_stuck_readers_change_nothing_in_what_publishing_does(sleeping: int) -> None:
@@ -183,6 +186,7 @@ async def test_a_hundred_stuck_readers_change_nothing_in_what_publishing_does(sl
     assert len(burdened) >= 20
 
 
+@pytest.mark.guarantees("F1")
 @pytest.mark.anyio
 async def test_a_sleeper_is_woken_once_and_not_for_every_event() -> None:
     idle = await calls_of_publishing(stuck=0, sleeping=0)
@@ -193,6 +197,7 @@ async def test_a_sleeper_is_woken_once_and_not_for_every_event() -> None:
     assert [name for _, name in idle].count("EventBus._wake") == 0
 
 
+@pytest.mark.guarantees("F6")
 @pytest.mark.anyio
 async def test_threads_lose_nothing_and_keep_their_order() -> None:
     threads, each = 16, 1_000
@@ -221,6 +226,7 @@ async def test_threads_lose_nothing_and_keep_their_order() -> None:
         assert times == list(range(each))
 
 
+@pytest.mark.guarantees("F6")
 @pytest.mark.anyio
 async def test_a_thread_wakes_a_sleeping_reader() -> None:
     bus = EventBus()
@@ -231,6 +237,7 @@ async def test_a_thread_wakes_a_sleeping_reader() -> None:
             assert [event.time for event in (await reader.receive()).events] == [5]
 
 
+@pytest.mark.guarantees("F7")
 @pytest.mark.anyio
 async def test_what_threads_publish_before_there_is_a_reader_is_held_for_the_first() -> None:
     bus = EventBus()
@@ -243,6 +250,7 @@ async def test_what_threads_publish_before_there_is_a_reader_is_held_for_the_fir
     assert [event.time for event in batch.events] == [0, 1, 2]
 
 
+@pytest.mark.guarantees("F7")
 @pytest.mark.anyio
 async def test_what_threads_published_before_the_bus_was_closed_is_delivered() -> None:
     bus = EventBus()
@@ -257,6 +265,7 @@ async def test_what_threads_published_before_the_bus_was_closed_is_delivered() -
         assert numbers(reader.receive_nowait()) == [1]
 
 
+@pytest.mark.guarantees("F7")
 @pytest.mark.anyio
 async def test_what_is_published_after_the_bus_was_closed_is_counted_and_not_raised() -> None:
     bus = EventBus()
@@ -275,6 +284,7 @@ async def test_what_is_published_after_the_bus_was_closed_is_counted_and_not_rai
     assert bus.statistics().ring.published == 1
 
 
+@pytest.mark.guarantees("F7")
 def test_what_a_thread_publishes_after_the_bus_was_closed_is_counted_with_no_reader_either() -> None:
     bus = EventBus()
     bus.close()
@@ -284,6 +294,7 @@ def test_what_a_thread_publishes_after_the_bus_was_closed_is_counted_with_no_rea
     assert bus.statistics().refused == 1
 
 
+@pytest.mark.guarantees("F7")
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_what_a_thread_publishes_after_the_event_loop_has_gone_is_counted_and_not_kept(
     backend: str, allocated: Callable[[], int]

@@ -88,6 +88,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
 
 
+@pytest.mark.guarantees("F9")
 async def test_a_disk_that_fills_up_costs_what_it_did_not_take_to_the_line(
     disk: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -114,6 +115,7 @@ async def test_a_disk_that_fills_up_costs_what_it_did_not_take_to_the_line(
     assert "No space left on device" in warning
 
 
+@pytest.mark.guarantees("F9")
 async def test_retention_by_free_disk_keeps_a_small_disk_from_filling_up(disk: Path) -> None:
     log = disk / "requests.jsonl"
     bus = EventBus()
@@ -130,6 +132,7 @@ async def test_retention_by_free_disk_keeps_a_small_disk_from_filling_up(disk: P
     assert len(left) < 400
 
 
+@pytest.mark.guarantees("F10")
 async def test_a_disk_that_becomes_read_only_and_writable_again(disk: Path, caplog: pytest.LogCaptureFixture) -> None:
     log, filler = disk / "requests.jsonl", disk / "filler"
     bus = EventBus()
@@ -156,6 +159,7 @@ async def test_a_disk_that_becomes_read_only_and_writable_again(disk: Path, capl
     assert len(warnings(caplog)) == 1
 
 
+@pytest.mark.guarantees("F13")
 async def test_a_disk_that_is_slow_holds_up_neither_the_event_loop_nor_a_publisher(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,6 +201,7 @@ for first in count(start, 50):
 """
 
 
+@pytest.mark.guarantees("F22")
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("fsync", ["off", "always"])
 def test_a_writer_that_is_killed_loses_no_line_that_counted_as_written(tmp_path: Path, fsync: str) -> None:
