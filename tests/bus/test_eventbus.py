@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import anyio
 import pytest
 from anyio import to_thread, wait_all_tasks_blocked
+from anyio.lowlevel import checkpoint
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -120,6 +121,40 @@ async def test_every_sleeping_reader_gets_one_batch_of_all_that_was_published_be
             publish(bus, 3)
 
     assert [numbers(batch) for batch in batches] == [[1, 2, 3]] * 100
+
+
+@pytest.mark.guarantees("F4")
+@pytest.mark.anyio
+async def test_readers_that_leave_and_end_others_while_they_are_woken_disturb_nobody() -> None:
+    bus = EventBus()
+    seen = {number: list[int]() for number in range(30)}
+    scopes = {number: anyio.CancelScope() for number in seen}
+
+    async def read(number: int) -> None:
+        with scopes[number]:
+            async with bus.subscribe() as reader:
+                async for batch in reader:
+                    seen[number] += numbers(batch)
+                    if number % 3 == 1 and len(seen[number]) > number:
+                        return
+                    if number % 3 == 2 and len(seen[number]) > number:
+                        scopes[number - 1].cancel()
+                        scopes[number].cancel()
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            for number in seen:
+                tasks.start_soon(read, number)
+            await wait_all_tasks_blocked()
+            for _ in range(200):
+                publish(bus, 1)
+                await checkpoint()
+            bus.close()
+
+    for number, events in seen.items():
+        assert events == [*range(1, len(events) + 1)]
+        assert (len(events) == 200) == (number % 3 == 0)
+    assert bus.statistics().readers == ()
 
 
 Call = tuple[str, str]
