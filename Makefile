@@ -28,16 +28,16 @@ test: $(VENV)/test-requirements $(VENV)/linked $(VENV)/browser $(VENV)/servers $
 # Not in one process with the browser's, which has an event loop of its own running.
 BESIDE_BROWSER := tests/docs tests/fuzz tests/guard tests/ui
 
-prove: $(VENV)/test-requirements $(VENV)/linked $(VENV)/browser $(VENV)/servers $(VENV)/load-tools  ## pass the tests with every example and every long run
-	$(call with_outcomes,)
+prove: $(VENV)/test-requirements $(VENV)/linked $(VENV)/browser $(VENV)/servers $(VENV)/load-tools  ## pass the tests with every example and every long run, and write docs/guarantees.md
+	$(call with_outcomes,REQSCOPE_TESTS_PROVE=1,--timeout 3600)
 
-guarantees: $(VENV)/test-requirements $(VENV)/linked $(VENV)/browser $(VENV)/servers  ## pass the tests of faults and hostile input, with every example
-	$(call with_outcomes,-m guarantees)
+guarantees: $(VENV)/test-requirements $(VENV)/linked $(VENV)/browser $(VENV)/servers  ## pass the tests of faults and hostile input, and write docs/guarantees.md
+	$(call with_outcomes,,-m guarantees)
 
 # What came of the tests that prove a row of tests/guarantees.toml becomes a page, whatever that was.
 define with_outcomes
 	@rm -f $(VENV)/outcomes.jsonl
-	REQSCOPE_TESTS_PROVE=1 $(BIN)/python -m pytest -q --timeout 3600 --outcomes $(VENV)/outcomes.jsonl $(1); passed=$$?; \
+	$(1) $(BIN)/python -m pytest -q --outcomes $(VENV)/outcomes.jsonl $(2); passed=$$?; \
 	  $(BIN)/python -m tests.outcomes $(VENV)/outcomes.jsonl docs/guarantees.md && exit $$passed
 endef
 

@@ -97,8 +97,9 @@ def page(outcomes: Iterable[Outcome]) -> tuple[str, bool]:
 
 HEAD = """# Faults and hostile input
 
-What is done to Reqscope on purpose in its tests, and what came of it. `make guarantees` runs them and writes this page;
-`make prove` does so with all other tests. Servers, files, disks, brokers and browsers in them are real ones.
+What is done to Reqscope on purpose in its tests, and what came of it. `make guarantees` runs these tests and writes this
+page; so does `make prove`, with all other tests, long runs and many more examples. The servers, files, disks, brokers
+and browsers in them are real ones.
 
 Last written on {day}, with Python {python} on {system}: {held} of {rows} rows held, in {cases} cases.
 """

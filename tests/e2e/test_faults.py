@@ -157,7 +157,7 @@ def test_a_server_that_was_stopped_answers_everything_once_it_goes_on(server: Se
 def test_a_server_that_ends_under_load_has_written_all_that_it_answered(start: Start, number: signal.Signals) -> None:
     acknowledged = list[str]()
 
-    def hammer(worker: int) -> None:
+    def hammer(server: Server, worker: int) -> None:
         with httpx.Client(base_url=server.api, timeout=DEADLINE) as client, suppress(httpx.TransportError):
             for each in range(10_000):
                 if client.post("/log", content=f"{worker}-{each}").status_code != 200:
@@ -166,7 +166,7 @@ def test_a_server_that_ends_under_load_has_written_all_that_it_answered(start: S
 
     with start("serve") as server, ThreadPoolExecutor(8) as pool:
         for worker in range(8):
-            pool.submit(hammer, worker)
+            pool.submit(hammer, server, worker)
         wait_until(lambda: len(acknowledged) > 200, "some requests")
         assert server.stop(number) == 0
     written = bodies(server)
@@ -194,7 +194,7 @@ def test_an_application_that_never_ends_its_lifespan_is_ended_by_a_second_signal
         wait_until(lambda: not answers(server.api), "it to take no more requests")
         assert server.stop() == 0
         assert "/hello" in server.log.read_text()
-        wait_until(lambda: any("sleep_forever" in line for line in server.output), "where it was waiting")
+        wait_until(lambda: any("never_ending" in line for line in server.output), "where it was waiting")
 
 
 @pytest.mark.guarantees("F26")
