@@ -8,6 +8,7 @@ PAGE` writes a table of them, and fails if a row failed or has been proved by no
 import datetime
 import json
 import platform
+import re
 import sys
 import tomllib
 from collections import Counter
@@ -79,7 +80,7 @@ def page(outcomes: Iterable[Outcome]) -> tuple[str, bool]:
         for row in outcome["rows"]:
             by_row[row].append(outcome)
     said = {name: _said(ROWS[name], by_row[name]) for name in ROWS}
-    cells = [(name, row.what, _expected(row), _tests(by_row[name]), said[name]) for name, row in ROWS.items()]
+    cells = [(name, literal(row.what), _expected(row), _tests(by_row[name]), said[name]) for name, row in ROWS.items()]
     faults, inputs = ([each for each in cells if each[0].startswith("F") is fault] for fault in (True, False))
     held = [name for name in ROWS if said[name].startswith("held")]
     elsewhere = [name for name in ROWS if ROWS[name].not_here]
@@ -97,9 +98,9 @@ def page(outcomes: Iterable[Outcome]) -> tuple[str, bool]:
 
 HEAD = """# Faults and hostile input
 
-What is done to Reqscope on purpose in its tests, and what came of it. `make guarantees` runs these tests and writes this
-page; so does `make prove`, with all other tests, long runs and many more examples. The servers, files, disks, brokers
-and browsers in them are real ones.
+What is done to Reqscope on purpose in its tests, and what came of it. `make guarantees` runs these tests and writes
+this page; so does `make prove`, with all other tests, long runs and many more examples. The servers, files, disks,
+brokers and browsers in them are real ones.
 
 Last written on {day}, with Python {python} on {system}: {held} of {rows} rows held, in {cases} cases.
 """
@@ -127,7 +128,7 @@ def _said(row: Row, outcomes: Sequence[Outcome]) -> str:
 
 
 def _expected(row: Row) -> str:
-    return f"{row.expect}. But {row.but}" if row.but else row.expect
+    return literal(f"{row.expect}. But {row.but}" if row.but else row.expect)
 
 
 def _tests(outcomes: Iterable[Outcome]) -> str:
@@ -141,8 +142,13 @@ def _tests(outcomes: Iterable[Outcome]) -> str:
 
 def _table(rows: Iterable[Sequence[str]]) -> str:
     lines = ["| | done | expected | tests | outcome |", "| --- | --- | --- | --- | --- |"]
-    lines += ["| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) + " |" for row in rows]
+    lines += ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join(lines) + "\n"
+
+
+def literal(text: str) -> str:
+    """Return text for a cell of a table, in which no character means anything."""
+    return re.sub(r"([|_*<`\\])", r"\\\1", text)
 
 
 def main(lines: str, target: str) -> int:
