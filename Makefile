@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 SOURCES := $(wildcard bus/*.py service/*.py service/*/*.py service/*/assets/* ui/*.py ui/assets/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test prove check format bench bench-peers fuzz soak screenshots lock clean
+.PHONY: help run test prove guarantees check format bench bench-peers fuzz soak screenshots lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 22
@@ -28,8 +28,18 @@ test: $(VENV)/test-requirements $(VENV)/linked $(VENV)/browser $(VENV)/servers $
 # Not in one process with the browser's, which has an event loop of its own running.
 BESIDE_BROWSER := tests/docs tests/fuzz tests/guard tests/ui
 
-prove: $(VENV)/test-requirements $(VENV)/linked $(VENV)/browser $(VENV)/servers $(VENV)/load-tools  ## pass the tests with every example and every long run
-	REQSCOPE_TESTS_PROVE=1 $(BIN)/python -m pytest -q --timeout 3600
+prove: $(VENV)/test-requirements $(VENV)/linked $(VENV)/browser $(VENV)/servers $(VENV)/load-tools  ## pass the tests with every example and every long run, and write docs/guarantees.md
+	$(call with_outcomes,REQSCOPE_TESTS_PROVE=1,--timeout 3600)
+
+guarantees: $(VENV)/test-requirements $(VENV)/linked $(VENV)/browser $(VENV)/servers  ## pass the tests of faults and hostile input, and write docs/guarantees.md
+	$(call with_outcomes,,-m guarantees)
+
+# What came of the tests that prove a row of tests/guarantees.toml becomes a page, whatever that was.
+define with_outcomes
+	@rm -f $(VENV)/outcomes.jsonl
+	$(1) $(BIN)/python -m pytest -q --outcomes $(VENV)/outcomes.jsonl $(2); passed=$$?; \
+	  $(BIN)/python -m tests.outcomes $(VENV)/outcomes.jsonl docs/guarantees.md && exit $$passed
+endef
 
 check: $(VENV)/test-requirements $(VENV)/linked  ## lint and type-check with every checker
 	$(BIN)/ruff check

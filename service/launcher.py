@@ -49,7 +49,7 @@ class Launcher:
     """Runs the data plane and the control plane until SIGINT or SIGTERM, and ends both in order.
 
     First the open pages are told, then both servers stop, then log sinks write what they hold. A second
-    signal stops at once.
+    signal waits neither for requests nor for an application that does not end.
 
     :param data: what the data plane serves; None where other processes do
     :param limits: what clients of the data plane may do; without, the default
@@ -86,6 +86,7 @@ class Launcher:
             self._servers = {make_server(data, lifespan, trusted_proxies, limits): data_socket, **self._servers}
         self._exit_code = 0
         self._stop = anyio.Event()
+        self._stop_now = anyio.Event()
 
     def run(self) -> int:
         """Serve until a signal comes, and return the exit status: 0, or 3 when an application did not start."""
@@ -129,6 +130,7 @@ class Launcher:
                 if self._stop.is_set():
                     for server in self._servers:
                         server.force_exit = True
+                    self._stop_now.set()
                 self._stop.set()
 
     async def _stop_servers(self) -> None:
@@ -137,8 +139,17 @@ class Launcher:
             await self._control.panel.wait_empty()
         for server in self._servers:
             server.should_exit = True
-        for server in self._servers:
-            await server.ended.wait()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._give_up, tasks.cancel_scope)
+            for server in self._servers:
+                await server.ended.wait()
+            tasks.cancel_scope.cancel()
+
+    async def _give_up(self, waiting: anyio.CancelScope) -> None:
+        """Wait no longer, soon after a second signal: an application may never end its lifespan."""
+        await self._stop_now.wait()
+        await anyio.sleep(_GRACE)
+        waiting.cancel()
 
 
 def bounded(limits: Limits, parser: Literal["httptools", "h11"] | None = None) -> Any:

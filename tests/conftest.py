@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, settings
 
 from . import nursery
 from .nursery import PROVE as PROVE
+from .outcomes import Recorder
 
 # A place without certificates: httpx takes longer to load all that there are than for a request, and needs none here.
 os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)
@@ -15,6 +16,16 @@ os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)
 settings.register_profile("fast", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("prove", settings.get_profile("fast"), derandomize=False, max_examples=2_000)
 settings.load_profile("prove" if PROVE else "fast")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--outcomes", type=Path, metavar="FILE", help="add what came of the tests that prove a row to FILE"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Recorder(config.getoption("--outcomes")))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

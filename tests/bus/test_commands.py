@@ -234,6 +234,7 @@ EVENTS = st.builds(request, METHODS, PATHS, ASCII_QUERIES, HEADERS, BODIES)
 ODD_EVENTS = st.builds(request, ODD_METHODS, PATHS, QUERIES, HEADERS, BODIES)
 
 
+@pytest.mark.guarantees("40")
 @pytest.mark.parametrize("name", SHELLS)
 def test_curl_sends_what_was_captured_byte_for_byte(name: str, recorder: Recorder, folder: Path) -> None:
     events = examples(ODD_EVENTS, 300)
@@ -521,6 +522,7 @@ def test_only_requests_can_be_copied(copy: Copier, kind: str) -> None:
         copy(request(kind=kind), BASE)
 
 
+@pytest.mark.guarantees("40")
 @COPIERS
 @pytest.mark.parametrize("method", ["", "GET /", "G\nT", "é", "G\udc80"])
 def test_no_command_has_a_method_that_is_none(copy: Copier, method: str) -> None:

@@ -61,6 +61,7 @@ def test_any_value_becomes_json_that_reads_as_the_same_value(value: object) -> N
     assert read(encode(value)) == readable(value)
 
 
+@pytest.mark.guarantees("20", "21", "22", "30", "31", "32", "33")
 @FAST
 @given(VALUES)
 def test_what_comes_out_is_one_line_that_no_terminal_obeys(value: object) -> None:
@@ -70,6 +71,7 @@ def test_what_comes_out_is_one_line_that_no_terminal_obeys(value: object) -> Non
     assert not [char for char in text if steers_the_display(char)]
 
 
+@pytest.mark.guarantees("22", "31", "32")
 def test_of_all_characters_there_are_none_gets_through_that_steers_a_display() -> None:
     everything = "".join(chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code <= 0xDFFF)
 
@@ -79,6 +81,7 @@ def test_of_all_characters_there_are_none_gets_through_that_steers_a_display() -
     assert not [char for char in text if steers_the_display(char)]
 
 
+@pytest.mark.guarantees("20", "21", "22", "30", "31", "32", "33")
 @pytest.mark.parametrize("char", ["\x7f", "\x80", "\x85", "\x9b", "\x9f", "\u2028", "\u202e", "\ufeff"])
 def test_what_steers_a_display_is_escaped(char: str) -> None:
     assert encode(char) == b'"\\u%04x"' % ord(char)
@@ -89,11 +92,13 @@ def test_ordinary_text_stays_as_it_is(text: str) -> None:
     assert encode(text).decode() == f'"{text}"'
 
 
+@pytest.mark.guarantees("7", "8")
 @pytest.mark.parametrize("number", [0, -1, 2**63, 2**64, -(2**63) - 1, 10**40])
 def test_numbers_keep_every_digit(number: int) -> None:
     assert encode(number) == b"%d" % number
 
 
+@pytest.mark.guarantees("5")
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
 def test_what_is_no_number_becomes_null(number: float) -> None:
     assert encode([number, "\ud800"]) == b'[null,"\\\\ud800"]'
@@ -108,6 +113,7 @@ class Record(msgspec.Struct, omit_defaults=True, rename={"name": "the.name"}):
     data: bytes = b"\x00\xff"
 
 
+@pytest.mark.guarantees("19")
 def test_a_lone_surrogate_changes_nothing_else_of_a_record() -> None:
     record = Record("x", datetime(2026, 1, 2, tzinfo=UTC), (3, math.nan), 4, b"\x01")
     broken = Record("\udc80", datetime(2026, 1, 2, tzinfo=UTC), (3, math.nan), 4, b"\x01")
@@ -115,6 +121,7 @@ def test_a_lone_surrogate_changes_nothing_else_of_a_record() -> None:
     assert encode(broken) == encode(record).replace(b'"x"', b'"\\\\udc80"')
 
 
+@pytest.mark.guarantees("14", "19")
 def test_a_lone_surrogate_may_be_in_a_key() -> None:
     assert encode({"a": {"\udfff": 1}}) == b'{"a":{"\\\\udfff":1}}'
 
@@ -147,6 +154,7 @@ def nested(depth: int) -> object:
     return value
 
 
+@pytest.mark.guarantees("10")
 @pytest.mark.parametrize("depth", [10, 500, 100_000])
 def test_any_depth_is_one_line_of_json(depth: int) -> None:
     text = encode(nested(depth)).decode()
@@ -162,6 +170,7 @@ def test_what_holds_itself_is_cut() -> None:
     assert read(encode_lines([value]).splitlines()[0]) is not None
 
 
+@pytest.mark.guarantees("7", "8")
 @pytest.mark.parametrize("digits", [3_800, 4_301, 100_000])
 def test_an_integer_of_any_length_costs_no_line(digits: int) -> None:
     number = 10**digits

@@ -230,6 +230,7 @@ class TestReaders:
 
         assert len(set(opened)) > 50
 
+    @pytest.mark.guarantees("F5")
     async def test_one_that_gives_up_while_it_opens_has_lost_nothing(
         self, bus: EventBus, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import anyio
 import pytest
 from anyio import to_thread, wait_all_tasks_blocked
+from anyio.lowlevel import checkpoint
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -37,6 +38,7 @@ def numbers(batch: Batch) -> list[int]:
     return [event.seq for event in batch.events]
 
 
+@pytest.mark.guarantees("F7")
 def test_publishing_needs_no_event_loop_and_no_reader() -> None:
     bus = EventBus()
 
@@ -84,6 +86,7 @@ async def test_statistics_name_the_readers_for_as_long_as_they_read() -> None:
     assert bus.statistics().readers == ()
 
 
+@pytest.mark.guarantees("F4")
 @pytest.mark.anyio
 async def test_a_reader_is_gone_from_the_statistics_when_it_was_cancelled() -> None:
     bus = EventBus()
@@ -118,6 +121,40 @@ async def test_every_sleeping_reader_gets_one_batch_of_all_that_was_published_be
             publish(bus, 3)
 
     assert [numbers(batch) for batch in batches] == [[1, 2, 3]] * 100
+
+
+@pytest.mark.guarantees("F4")
+@pytest.mark.anyio
+async def test_readers_that_leave_and_end_others_while_they_are_woken_disturb_nobody() -> None:
+    bus = EventBus()
+    seen = {number: list[int]() for number in range(30)}
+    scopes = {number: anyio.CancelScope() for number in seen}
+
+    async def read(number: int) -> None:
+        with scopes[number]:
+            async with bus.subscribe() as reader:
+                async for batch in reader:
+                    seen[number] += numbers(batch)
+                    if number % 3 == 1 and len(seen[number]) > number:
+                        return
+                    if number % 3 == 2 and len(seen[number]) > number:
+                        scopes[number - 1].cancel()
+                        scopes[number].cancel()
+
+    with anyio.fail_after(20):
+        async with anyio.create_task_group() as tasks:
+            for number in seen:
+                tasks.start_soon(read, number)
+            await wait_all_tasks_blocked()
+            for _ in range(200):
+                publish(bus, 1)
+                await checkpoint()
+            bus.close()
+
+    for number, events in seen.items():
+        assert events == [*range(1, len(events) + 1)]
+        assert (len(events) == 200) == (number % 3 == 0)
+    assert bus.statistics().readers == ()
 
 
 Call = tuple[str, str]
@@ -173,6 +210,7 @@ async def calls_of_publishing(stuck: int, sleeping: int) -> list[Call]:
     return calls
 
 
+@pytest.mark.guarantees("F1")
 @pytest.mark.anyio
 @pytest.mark.parametrize("sleeping", [0, 1])
 async def test_a_hundred_stuck_readers_change_nothing_in_what_publishing_does(sleeping: int) -> None:
@@ -183,6 +221,7 @@ async def test_a_hundred_stuck_readers_change_nothing_in_what_publishing_does(sl
     assert len(burdened) >= 20
 
 
+@pytest.mark.guarantees("F1")
 @pytest.mark.anyio
 async def test_a_sleeper_is_woken_once_and_not_for_every_event() -> None:
     idle = await calls_of_publishing(stuck=0, sleeping=0)
@@ -193,6 +232,7 @@ async def test_a_sleeper_is_woken_once_and_not_for_every_event() -> None:
     assert [name for _, name in idle].count("EventBus._wake") == 0
 
 
+@pytest.mark.guarantees("F6")
 @pytest.mark.anyio
 async def test_threads_lose_nothing_and_keep_their_order() -> None:
     threads, each = 16, 1_000
@@ -221,6 +261,7 @@ async def test_threads_lose_nothing_and_keep_their_order() -> None:
         assert times == list(range(each))
 
 
+@pytest.mark.guarantees("F6")
 @pytest.mark.anyio
 async def test_a_thread_wakes_a_sleeping_reader() -> None:
     bus = EventBus()
@@ -231,6 +272,7 @@ async def test_a_thread_wakes_a_sleeping_reader() -> None:
             assert [event.time for event in (await reader.receive()).events] == [5]
 
 
+@pytest.mark.guarantees("F7")
 @pytest.mark.anyio
 async def test_what_threads_publish_before_there_is_a_reader_is_held_for_the_first() -> None:
     bus = EventBus()
@@ -243,6 +285,7 @@ async def test_what_threads_publish_before_there_is_a_reader_is_held_for_the_fir
     assert [event.time for event in batch.events] == [0, 1, 2]
 
 
+@pytest.mark.guarantees("F7")
 @pytest.mark.anyio
 async def test_what_threads_published_before_the_bus_was_closed_is_delivered() -> None:
     bus = EventBus()
@@ -257,6 +300,7 @@ async def test_what_threads_published_before_the_bus_was_closed_is_delivered() -
         assert numbers(reader.receive_nowait()) == [1]
 
 
+@pytest.mark.guarantees("F7")
 @pytest.mark.anyio
 async def test_what_is_published_after_the_bus_was_closed_is_counted_and_not_raised() -> None:
     bus = EventBus()
@@ -275,6 +319,7 @@ async def test_what_is_published_after_the_bus_was_closed_is_counted_and_not_rai
     assert bus.statistics().ring.published == 1
 
 
+@pytest.mark.guarantees("F7")
 def test_what_a_thread_publishes_after_the_bus_was_closed_is_counted_with_no_reader_either() -> None:
     bus = EventBus()
     bus.close()
@@ -284,6 +329,7 @@ def test_what_a_thread_publishes_after_the_bus_was_closed_is_counted_with_no_rea
     assert bus.statistics().refused == 1
 
 
+@pytest.mark.guarantees("F7")
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_what_a_thread_publishes_after_the_event_loop_has_gone_is_counted_and_not_kept(
     backend: str, allocated: Callable[[], int]

@@ -46,6 +46,7 @@ def rows(*events: Event) -> list[dict[str, str]]:
 
 
 class TestNdjson:
+    @pytest.mark.guarantees("39")
     def test_each_line_is_what_the_api_answers(self) -> None:
         line = LogLine(time=2, level="info", logger="l", message="said\n")
         events = [
@@ -103,6 +104,7 @@ class TestCsv:
     def test_without_events_it_is_its_header(self) -> None:
         assert text_of(CsvExport(BOOT)) == ",".join(COLUMNS) + "\r\n"
 
+    @pytest.mark.guarantees("39")
     @pytest.mark.parametrize("start", [*"=+-@\t\r\n\0", "\uff1d", "\uff0b", "\uff0d", "\uff20"])
     def test_no_cell_is_a_formula(self, start: str) -> None:
         (row,) = rows(Event(time=1, path=f"{start}1+1", error=f"{start}cmd|'/c calc'!A1", request_id=start))
@@ -115,6 +117,7 @@ class TestCsv:
     def test_other_cells_are_what_was_captured(self, path: str) -> None:
         assert [row["url.path"] for row in rows(Event(time=1, path=path))] == [path]
 
+    @pytest.mark.guarantees("39")
     def test_quotes_commas_and_line_ends_are_quoted_as_the_standard_says(self) -> None:
         line = text_of(CsvExport(BOOT), Event(time=1, path='/a,"b"\r\n')).partition("\r\n")[2]
         assert ',"/a,""b""\r\n",' in line
@@ -123,6 +126,7 @@ class TestCsv:
         (row,) = rows(Event(time=1, path="/\x1b[2J\u202e\udc80\x9b\0"))
         assert row["url.path"] == r"/\u001b[2J\u202e\udc80\u009b\u0000"
 
+    @pytest.mark.guarantees("39")
     @given(st.lists(EVENTS, max_size=4))
     def test_whatever_was_captured_is_one_row_each_and_no_formula(self, events: list[Event]) -> None:
         found = list(csv.reader(io.StringIO(text_of(CsvExport(BOOT), *events), newline="")))

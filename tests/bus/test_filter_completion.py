@@ -98,6 +98,7 @@ def test_any_text_with_any_cursor_is_answered_with_places_inside_it(text: str, c
         assert each.start <= max(0, min(cursor, len(text))) <= each.end
 
 
+@pytest.mark.guarantees("F40")
 @pytest.mark.timeout(10)
 @pytest.mark.parametrize("part", ["(", '"', "\\", "a:", "-", "a ", '"\\', "a,", "header."])
 def test_no_text_makes_completing_slow(part: str) -> None:

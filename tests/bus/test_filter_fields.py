@@ -248,6 +248,7 @@ def test_an_event_is_opened_only_if_what_is_cheap_does_not_decide(text: str, ope
     assert bool(seal.opened) is opened
 
 
+@pytest.mark.guarantees("F40", "42")
 @pytest.mark.parametrize("text", ["a ", "a OR ", "-(a) ", "log~a body~b "])
 def test_what_would_go_through_bodies_too_often_is_refused_with_the_place_of_the_first_too_many(text: str) -> None:
     enough = text * (MAX_SCANS // (text.count("~") or 1))
@@ -264,6 +265,7 @@ def test_an_empty_header_has_an_empty_value() -> None:
     assert not passes('header.x-cache:""')
 
 
+@pytest.mark.guarantees("F40", "42")
 @pytest.mark.timeout(10)
 @pytest.mark.parametrize(
     "text", ["absent", "body~absent", "body:*absent*", "a" * 4_000 + "b" + "a" * 4_000, "log~absent", "-body~posted"]

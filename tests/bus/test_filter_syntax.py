@@ -114,6 +114,7 @@ def test_what_is_in_quotes_may_hold_anything() -> None:
     assert read(r'"a \"b\" \\ (c) OR, \n\r\té"') == word('a "b" \\ (c) OR, \n\r\té')
 
 
+@pytest.mark.guarantees("F40", "42")
 @pytest.mark.parametrize(
     ("text", "position", "message"),
     [
@@ -147,6 +148,7 @@ def test_what_cannot_be_read_is_said_with_its_place(text: str, position: int, me
     assert caught.value.position == position
 
 
+@pytest.mark.guarantees("F40", "42")
 @pytest.mark.timeout(10)
 @pytest.mark.parametrize(
     ("text", "message"),

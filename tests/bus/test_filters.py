@@ -118,6 +118,7 @@ def test_stars_match_what_the_plain_meaning_of_stars_matches(glob: str, path: st
 
 
 # Trying the stars in combination would take longer than the sun has left; the deadline only ends the attempt.
+@pytest.mark.guarantees("F40", "42")
 @pytest.mark.timeout(10)
 @pytest.mark.parametrize("glob", ["*a" * 30 + "*b", "*" * 200 + "b", "a" + "*aa" * 50 + "*b*"], ids=len)
 def test_no_path_and_no_stars_make_matching_slow(glob: str) -> None:
@@ -125,6 +126,7 @@ def test_no_path_and_no_stars_make_matching_slow(glob: str) -> None:
     assert passes(f"path:{glob}", path="a" * 20_000 + "b")
 
 
+@pytest.mark.guarantees("F40", "42")
 @pytest.mark.timeout(10)
 @pytest.mark.parametrize("part", ["-", "a:", '""', "a.b_", " ", '-"'])
 def test_no_text_makes_parsing_slow(part: str) -> None:
@@ -179,6 +181,7 @@ def test_the_place_of_a_wrong_status_is_its_own_and_not_that_of_the_first(text: 
     assert place_of_error(text) == position
 
 
+@pytest.mark.guarantees("F40", "42")
 @FAST
 @given(st.text('ab:-"* .,45xsmp\t', max_size=20) | st.text(max_size=20))
 def test_any_text_is_read_or_refused_with_a_place_inside_it(text: str) -> None:
@@ -287,6 +290,7 @@ def test_any_parts_of_filters_put_together_are_refused_or_read_and_written_again
     assert not text.strip() or Filter.parse(f"-({text})")(event) != first(event)
 
 
+@pytest.mark.guarantees("F40", "42")
 @pytest.mark.parametrize(
     "text",
     ["(a+)+$", "%", "a" * 1_000_000, "*" * 9_000, "path:" + "*a" * 4_000, "(a|a)*" * 90, r"path:\x", "[[[", "{}"],

@@ -81,6 +81,7 @@ def test_encoding_straight_from_events_writes_what_the_chain_writes(events: list
     assert lines_of(events) == lines_of(events, unchanged)
 
 
+@pytest.mark.guarantees("21", "30", "31", "32")
 @FAST
 @given(st.lists(EVENTS, max_size=5))
 def test_every_event_is_one_line_of_json_whatever_is_in_it(events: list[Event]) -> None:
@@ -153,6 +154,7 @@ def test_a_chain_may_end_in_a_renderer_of_its_own(renderer: Processor) -> None:
     assert read(line)["url.path"] == "/x"
 
 
+@pytest.mark.guarantees("21", "30", "31", "32")
 def test_text_of_a_renderer_stays_one_line_that_no_terminal_obeys() -> None:
     def plain(logger: WrappedLogger, level: str, event_dict: EventDict) -> str:
         return f"path={event_dict['url.path']}"
@@ -179,6 +181,7 @@ def test_whatever_a_processor_adds_every_line_is_json() -> None:
     assert [read(line)["seq"] for line in lines] == [*range(7)]
 
 
+@pytest.mark.guarantees("F3")
 def test_a_processor_that_fails_costs_the_event_and_says_why() -> None:
     destination = Memory()
 
@@ -196,6 +199,7 @@ def test_a_processor_that_fails_costs_the_event_and_says_why() -> None:
     assert [read(line)["seq"] for line in destination.getvalue().splitlines()] == [1, 2, 4]
 
 
+@pytest.mark.guarantees("F9")
 def test_what_a_processor_drops_is_not_lost_when_the_disk_is_full(tmp_path: Path) -> None:
     path = tmp_path / "requests.jsonl"
 
@@ -242,6 +246,7 @@ def test_a_file_is_appended_to(tmp_path: Path) -> None:
     assert [read(line)["seq"] for line in path.read_text().splitlines()] == [0, 1, 2]
 
 
+@pytest.mark.guarantees("F19")
 def test_two_writers_of_one_file_overwrite_nothing(tmp_path: Path) -> None:
     path = tmp_path / "requests.jsonl"
     one, other = JsonLogSink.to_file(path, "cafe"), JsonLogSink.to_file(path, "cafe")
@@ -313,6 +318,7 @@ class Trickle(io.RawIOBase):
         return min(7, len(data))
 
 
+@pytest.mark.guarantees("F12")
 def test_a_batch_is_written_whole_to_what_takes_it_piecemeal() -> None:
     destination: Any = Trickle()
 
@@ -321,6 +327,7 @@ def test_a_batch_is_written_whole_to_what_takes_it_piecemeal() -> None:
     assert [read(line)["seq"] for line in destination.taken.decode().splitlines()] == list(range(20))
 
 
+@pytest.mark.guarantees("F9")
 def test_a_full_device_is_an_error() -> None:
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full here")
@@ -343,6 +350,7 @@ def largest_file(size: int) -> Generator[None, None, None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@pytest.mark.guarantees("F12")
 def test_a_line_that_was_cut_short_is_taken_back_and_the_lines_before_it_count(tmp_path: Path) -> None:
     path = tmp_path / "requests.jsonl"
     sink = JsonLogSink.to_file(path, "cafe")

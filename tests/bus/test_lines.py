@@ -30,6 +30,7 @@ def stream(flaky: Flaky) -> LineStream:
     return LineStream(destination)
 
 
+@pytest.mark.guarantees("F12")
 @pytest.mark.parametrize(
     ("takes", "written", "after"),
     [
@@ -57,6 +58,7 @@ def test_lines_that_were_written_whole_count_and_the_next_begins_on_a_line_of_it
     assert bytes(flaky.taken) == after
 
 
+@pytest.mark.guarantees("F12")
 def test_what_takes_a_few_bytes_at_a_time_gets_everything() -> None:
     flaky = Flaky(1, 2, 3, 1)
 

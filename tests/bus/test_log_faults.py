@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import random
 import select
 import shutil
@@ -88,6 +89,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
 
 
+@pytest.mark.guarantees("F9")
 async def test_a_disk_that_fills_up_costs_what_it_did_not_take_to_the_line(
     disk: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -114,6 +116,7 @@ async def test_a_disk_that_fills_up_costs_what_it_did_not_take_to_the_line(
     assert "No space left on device" in warning
 
 
+@pytest.mark.guarantees("F9")
 async def test_retention_by_free_disk_keeps_a_small_disk_from_filling_up(disk: Path) -> None:
     log = disk / "requests.jsonl"
     bus = EventBus()
@@ -130,6 +133,7 @@ async def test_retention_by_free_disk_keeps_a_small_disk_from_filling_up(disk: P
     assert len(left) < 400
 
 
+@pytest.mark.guarantees("F10")
 async def test_a_disk_that_becomes_read_only_and_writable_again(disk: Path, caplog: pytest.LogCaptureFixture) -> None:
     log, filler = disk / "requests.jsonl", disk / "filler"
     bus = EventBus()
@@ -156,6 +160,59 @@ async def test_a_disk_that_becomes_read_only_and_writable_again(disk: Path, capl
     assert len(warnings(caplog)) == 1
 
 
+@pytest.mark.guarantees("F10")
+async def test_a_file_that_may_not_be_changed_and_then_may_again(
+    disk: Path, caplog: pytest.LogCaptureFixture, request: pytest.FixtureRequest
+) -> None:
+    log = disk / "requests.jsonl"
+    bus = EventBus()
+    async with feeding(bus, LogFile(log)) as runner:
+        publish(bus, 10)
+        await settled(runner, bus)
+        if (await anyio.run_process(["chattr", "+i", log], check=False)).returncode:
+            pytest.skip("this file system has no files that may not be changed")
+        request.addfinalizer(lambda: subprocess.run(["chattr", "-i", log], check=True))
+        runner.reopen()
+        publish(bus, 20)
+        await settled(runner, bus)
+        assert (runner.statistics().written, runner.statistics().lost) == (10, 20)
+
+        await anyio.run_process(["chattr", "-i", log])
+        publish(bus, 10)
+        await settled(runner, bus)
+        assert not runner.statistics().failing
+
+    assert seqs(log) == [*range(1, 11), *range(31, 41)]
+    assert any("Operation not permitted" in warning for warning in warnings(caplog))
+
+
+@pytest.mark.guarantees("F11")
+async def test_a_device_that_answers_with_errors_costs_its_own_sink_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A terminal whose other end has gone answers each write with EIO."""
+    log = tmp_path / "requests.jsonl"
+    ours, theirs = pty.openpty()
+    bus = EventBus()
+    gone = SinkRunner(bus, JsonLogSink("terminal", bus.boot, os.fdopen(theirs, "wb", buffering=0)), batch=50)
+    async with feeding(bus, LogFile(log)) as runner, anyio.create_task_group() as tasks:
+        tasks.start_soon(gone.run)
+        os.close(ours)
+        for _ in range(3):
+            publish(bus, 100)
+            await settled(runner, bus)
+            await settled(gone, bus)
+        assert (gone.statistics().lost, gone.statistics().failing) == (300, True)
+        assert (runner.statistics().lost, runner.statistics().failing) == (0, False)
+        bus.close()
+
+    assert seqs(log) == [*range(1, 301)]
+    (warning,) = warnings(caplog)
+    assert "log sink terminal" in warning
+    assert "Input/output error" in warning
+
+
+@pytest.mark.guarantees("F13")
 async def test_a_disk_that_is_slow_holds_up_neither_the_event_loop_nor_a_publisher(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,6 +254,7 @@ for first in count(start, 50):
 """
 
 
+@pytest.mark.guarantees("F22")
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("fsync", ["off", "always"])
 def test_a_writer_that_is_killed_loses_no_line_that_counted_as_written(tmp_path: Path, fsync: str) -> None:

@@ -121,6 +121,7 @@ class TestRotation:
             [*(each.name for each in taken), f"{packed.name}.zst"]
         )
 
+    @pytest.mark.guarantees("F10")
     def test_a_directory_that_lets_nothing_be_renamed_costs_no_line(
         self, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -137,6 +138,7 @@ class TestRotation:
         assert seqs(path) == [*range(10)]
         assert len([record for record in caplog.records if "cannot be rotated" in record.getMessage()]) == 1
 
+    @pytest.mark.guarantees("F19")
     def test_several_processes_share_a_file_and_no_line_is_lost_or_torn(self, path: Path) -> None:
         code = f"""
         import sys
@@ -273,6 +275,7 @@ class TestPacking:
         writer.close()
         other.close()
 
+    @pytest.mark.guarantees("F22")
     def test_what_was_left_of_a_packing_that_was_killed_is_removed(self, path: Path) -> None:
         rotated = rotated_name(path, time.time())
         rotated.write_bytes(lines(1))
@@ -299,6 +302,7 @@ class TestPacking:
 
 
 class TestMoving:
+    @pytest.mark.guarantees("F16")
     def test_a_file_that_was_moved_is_followed_by_a_new_one(self, path: Path) -> None:
         moved = path.with_name("moved")
         file = LogFile(path)
@@ -309,6 +313,7 @@ class TestMoving:
 
         assert (seqs(moved), seqs(path)) == ([1], [2])
 
+    @pytest.mark.guarantees("F18")
     def test_a_file_that_was_removed_is_made_anew_and_its_directory_too_once_that_is_there(self, path: Path) -> None:
         folder = path.parent / "logs"
         folder.mkdir()
@@ -329,6 +334,7 @@ class TestMoving:
 
         assert seqs(path) == [4]
 
+    @pytest.mark.guarantees("F17")
     def test_a_file_that_was_copied_and_emptied_is_written_from_its_beginning(self, path: Path) -> None:
         file = LogFile(path)
         file.write(lines(1))
@@ -338,6 +344,7 @@ class TestMoving:
 
         assert path.read_bytes() == lines(2)
 
+    @pytest.mark.guarantees("F16")
     def test_reopening_a_thousand_times_loses_and_repeats_nothing(self, path: Path) -> None:
         moved: list[Path] = []
         file = LogFile(path)
@@ -353,6 +360,7 @@ class TestMoving:
 
 
 class TestMending:
+    @pytest.mark.guarantees("F22")
     @pytest.mark.parametrize(
         ("torn", "left"),
         [
@@ -382,6 +390,7 @@ class TestMending:
 
         assert path.read_bytes() == b""
 
+    @pytest.mark.guarantees("F19")
     def test_a_line_that_another_process_may_be_writing_is_not_cut_off(self, path: Path) -> None:
         other = LogFile(path)
         other.write(lines(1) + b'{"se')

@@ -42,6 +42,7 @@ async def test_a_loop_that_turns_has_samples_and_next_to_no_lag() -> None:
     assert 0 <= lag.snapshot().worst < 5
 
 
+@pytest.mark.guarantees("F8")
 @pytest.mark.anyio
 async def test_a_blocked_loop_is_seen_afterwards_in_its_second_and_as_the_worst() -> None:
     lag = LoopLag()
@@ -54,6 +55,7 @@ async def test_a_blocked_loop_is_seen_afterwards_in_its_second_and_as_the_worst(
     assert max(second.lag for second in snapshot.seconds) == snapshot.worst > 0.25
 
 
+@pytest.mark.guarantees("F8")
 @pytest.mark.anyio
 async def test_a_block_that_is_not_over_is_seen_from_another_thread_or_in_the_same_turn() -> None:
     lag = LoopLag()
@@ -91,6 +93,7 @@ def test_of_each_second_the_worst_is_kept_and_a_timer_is_never_early() -> None:
     assert [second.time for second in lag.snapshot(after=10).seconds] == [11, 13]
 
 
+@pytest.mark.guarantees("F27", "F28")
 @given(
     st.lists(st.tuples(st.integers(-400, 400), st.floats(0, 100)), min_size=1, max_size=50),
 )

@@ -149,6 +149,7 @@ def test_age_evicts_without_anything_being_read() -> None:
     assert (ring.first, ring.last) == (4, 4)
 
 
+@pytest.mark.guarantees("F27")
 def test_the_time_in_an_event_has_no_say_in_its_age() -> None:
     ring = RingBuffer(10, max_age=5, clock=FakeClock())
 
@@ -168,6 +169,7 @@ def test_statistics_tell_the_bounds_and_what_is_within_them() -> None:
     assert (statistics.held_bytes, statistics.oldest_time) == (300, 3)
 
 
+@pytest.mark.guarantees("F2")
 def test_a_million_events_pass_a_slow_reader_in_order_with_every_loss_counted_and_memory_flat(
     allocated: Callable[[], int],
 ) -> None:

@@ -124,6 +124,7 @@ def test_the_first_header_of_a_name_is_found(headers: Headers, expected: str) ->
     assert header(headers, b"user-agent") == expected
 
 
+@pytest.mark.guarantees("18", "29")
 @FAST
 @given(st.binary())
 def test_a_body_is_shown_as_text_or_as_base64_and_always_whole(body: bytes) -> None:
@@ -133,6 +134,7 @@ def test_a_body_is_shown_as_text_or_as_base64_and_always_whole(body: bytes) -> N
     assert (text.encode() if text is not None else base64.b64decode(encoded or "")) == body
 
 
+@pytest.mark.guarantees("18", "29")
 def test_a_body_that_is_not_text_is_an_entry_of_its_own_name() -> None:
     shown = msgspec.to_builtins(view(Event(time=0, body=b"\xff\x00"), "cafe", Entry))
 
@@ -157,5 +159,6 @@ def test_durations_are_shown_to_the_microsecond() -> None:
     assert (shown.ttfb, shown.duration, shown.app_duration) == (0.333333, 0.666667, 0)
 
 
+@pytest.mark.guarantees("56")
 def test_bytes_that_are_not_text_show_as_latin_1() -> None:
     assert view(Event(time=0, query=b"q=\xe9\xff"), "", Summary).query == "q=éÿ"

@@ -179,6 +179,7 @@ async def test_a_burst_that_the_sink_could_take_is_not_missed(tmp_path: Path) ->
     assert seqs(path.read_bytes()) == list(range(1, 5_001))
 
 
+@pytest.mark.guarantees("F2")
 async def test_a_sink_that_is_too_slow_drops_the_newest_and_counts_them(pipe: Pipe) -> None:
     bus = EventBus()
     runner = SinkRunner(bus, JsonLogSink("pipe", bus.boot, pipe.writing), hold=500, batch=50)
@@ -206,6 +207,7 @@ async def test_a_sink_that_is_too_slow_drops_the_newest_and_counts_them(pipe: Pi
     assert written == sorted(set(written))
 
 
+@pytest.mark.guarantees("F2")
 async def test_of_a_batch_that_has_no_room_the_newest_are_dropped() -> None:
     bus = EventBus()
     sink = Steered()
@@ -226,6 +228,7 @@ async def test_of_a_batch_that_has_no_room_the_newest_are_dropped() -> None:
     check(runner, bus)
 
 
+@pytest.mark.guarantees("F1", "F13")
 async def test_a_sink_that_is_too_slow_blocks_its_reader_and_lets_the_ring_lose(pipe: Pipe) -> None:
     bus = EventBus(capacity=1_000)
     sink = JsonLogSink("pipe", bus.boot, pipe.writing)
@@ -256,6 +259,7 @@ async def test_a_sink_that_is_too_slow_blocks_its_reader_and_lets_the_ring_lose(
     assert written[-1] == 6_000
 
 
+@pytest.mark.guarantees("F1", "F23")
 @pytest.mark.parametrize("when_full", ["drop", "block"])
 async def test_nothing_is_unaccounted_for_while_a_sink_is_stuck_nor_when_it_is_cancelled(
     when_full: WhenFull, pipe: Pipe
@@ -278,6 +282,7 @@ async def test_nothing_is_unaccounted_for_while_a_sink_is_stuck_nor_when_it_is_c
     assert runner.statistics().held == 0
 
 
+@pytest.mark.guarantees("F1", "F13")
 async def test_publishing_goes_on_whatever_the_sink_does() -> None:
     bus = EventBus(capacity=100)
     sink = Steered()
@@ -299,6 +304,7 @@ async def test_publishing_goes_on_whatever_the_sink_does() -> None:
     assert sink.written == [*range(1, 11), *range(9_911, 10_011)]
 
 
+@pytest.mark.guarantees("F9")
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 async def test_a_full_device_loses_events_says_so_once_and_recovers(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -357,6 +363,7 @@ async def test_what_goes_on_failing_is_warned_of_once_in_ten_seconds(
     assert warnings == [1, 1, 1, 2, 2, 3]
 
 
+@pytest.mark.guarantees("F15")
 async def test_a_reader_that_goes_away_costs_its_own_events_only(pipe: Pipe, tmp_path: Path) -> None:
     bus = EventBus()
     pipe.reading.close()
@@ -377,6 +384,7 @@ async def test_a_reader_that_goes_away_costs_its_own_events_only(pipe: Pipe, tmp
     check(whole, bus)
 
 
+@pytest.mark.guarantees("F3", "F11")
 @pytest.mark.parametrize("error", [OSError("disk"), ValueError("bug"), RuntimeError("bug")])
 async def test_whatever_a_sink_raises_stays_with_it(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
     bus = EventBus()
@@ -478,6 +486,7 @@ async def test_a_sink_is_never_called_from_the_event_loop_nor_twice_at_a_time() 
     assert threading.get_ident() not in sink.threads
 
 
+@pytest.mark.guarantees("F3")
 async def test_a_sink_that_cannot_be_closed_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:
     class Unclosable(Steered):
         def close(self) -> None:
@@ -519,6 +528,7 @@ async def test_a_sink_writes_though_the_application_keeps_every_pooled_thread_bu
     assert sink.written == [1, 2, 3]
 
 
+@pytest.mark.guarantees("F13", "F42")
 async def test_a_write_that_hangs_is_abandoned_when_cancelled_and_what_was_held_is_lost(pipe: Pipe) -> None:
     bus = EventBus()
     runner = SinkRunner(bus, JsonLogSink("pipe", bus.boot, pipe.writing), batch=500)
@@ -548,6 +558,7 @@ def process(code: str) -> Generator[subprocess.Popen[bytes], None, None]:
             child.kill()
 
 
+@pytest.mark.guarantees("F13", "F42")
 @pytest.mark.parametrize("destination", ["standard output", "a pipe", "a buffered pipe"])
 def test_a_sink_that_hangs_does_not_keep_the_process_alive(destination: str) -> None:
     code = f"""

@@ -129,6 +129,7 @@ def test_seconds_leave_the_window_though_nothing_has_happened_since() -> None:
     assert stats.snapshot().events == 1
 
 
+@pytest.mark.guarantees("F27")
 def test_a_clock_that_goes_back_makes_no_second_appear_twice() -> None:
     clock = FakeClock()
     stats = Stats(EventBus(), clock=clock)
@@ -225,6 +226,7 @@ async def test_running_counts_everything_once_until_the_bus_is_closed() -> None:
     assert snapshot.classes == {"2xx": 2, "3xx": 1, "4xx": 1, "5xx": 1, "other": 0}
 
 
+@pytest.mark.guarantees("F5")
 @pytest.mark.anyio
 async def test_what_was_delivered_before_a_cancellation_has_been_counted() -> None:
     bus = EventBus()

@@ -49,6 +49,7 @@ def test_a_limit_splits_what_is_new_into_batches() -> None:
     assert [numbers(reader.receive_nowait()) for _ in range(3)] == [[1, 2], [3, 4], [5]]
 
 
+@pytest.mark.guarantees("F2")
 def test_what_the_ring_evicted_is_missed_and_counted() -> None:
     bus = EventBus(capacity=3)
     reader = bus.subscribe()
@@ -125,6 +126,7 @@ async def test_a_read_lets_other_tasks_run_even_if_there_is_something_already() 
         assert ran == ["other"]
 
 
+@pytest.mark.guarantees("F5")
 @pytest.mark.anyio
 async def test_a_cancelled_read_is_a_checkpoint_and_takes_nothing() -> None:
     bus = EventBus()
@@ -138,6 +140,7 @@ async def test_a_cancelled_read_is_a_checkpoint_and_takes_nothing() -> None:
         assert numbers(reader.receive_nowait()) == [1, 2, 3]
 
 
+@pytest.mark.guarantees("F5")
 @pytest.mark.anyio
 @pytest.mark.parametrize("linger", [0, 3600])
 async def test_a_read_cancelled_at_any_point_loses_and_repeats_nothing(linger: float) -> None:

@@ -12,6 +12,7 @@ def test_what_can_be_seen_stays_as_it_is(text: str) -> None:
     assert visible(text) == text
 
 
+@pytest.mark.guarantees("20", "22", "31", "32", "33")
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
@@ -27,6 +28,7 @@ def test_what_cannot_be_seen_is_shown_by_its_number(text: str, shown: str) -> No
     assert visible(text) == shown
 
 
+@pytest.mark.guarantees("20", "22", "31", "32", "33")
 @given(st.text())
 def test_whatever_it_is_nothing_is_left_that_a_terminal_would_obey(text: str) -> None:
     shown = visible(text)

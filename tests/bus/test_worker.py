@@ -39,6 +39,7 @@ async def test_a_call_raises_what_the_function_raises_and_the_next_one_is_made(
     assert caught.value is error
 
 
+@pytest.mark.guarantees("F42")
 async def test_all_calls_are_made_in_the_same_thread_which_the_interpreter_does_not_wait_for(worker: Worker) -> None:
     with anyio.fail_after(10):
         threads = {await worker.call(threading.current_thread) for _ in range(5)}
@@ -124,6 +125,7 @@ async def test_a_stopped_worker_makes_the_calls_it_was_given_and_ends(worker: Wo
     assert not thread.is_alive()
 
 
+@pytest.mark.guarantees("F42")
 def test_a_call_that_outlives_its_event_loop_ends_the_thread_no_less() -> None:
     worker = Worker("survivor")
     worker.start()

@@ -175,6 +175,7 @@ def tail(server: Server, style: str, lines: int) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.guarantees("43")
 def test_no_canary_that_goes_through_a_watched_application_comes_out(watched: Server, open_page: OpenPage) -> None:
     page = open_page(watched.panel)
     run = httpx.post(f"{watched.panel}/api/runs", timeout=DEADLINE).json()["id"]
@@ -226,6 +227,7 @@ def what_the_page_holds(page: Page) -> str:
     return "".join(held)
 
 
+@pytest.mark.guarantees("43")
 def test_no_canary_comes_out_while_its_request_is_in_flight(watched: Server, open_page: OpenPage) -> None:
     page = open_page(watched.panel)
     secrets = [exchange for _, exchange in exchanges() if exchange.query or exchange.path][:6]
@@ -256,6 +258,7 @@ def test_no_canary_comes_out_while_its_request_is_in_flight(watched: Server, ope
     assert "[redacted]" in shown
 
 
+@pytest.mark.guarantees("43", "45")
 def test_no_canary_that_is_posted_to_be_kept_comes_out(collector: Server) -> None:
     with httpx.Client(base_url=collector.api, timeout=DEADLINE) as client:
         for canary, exchange in exchanges():

@@ -60,6 +60,7 @@ def about(server: Server) -> Any:
     return httpx.get(f"{server.panel}/api/workers").json()
 
 
+@pytest.mark.guarantees("F26")
 @pytest.mark.parametrize("preload", [False, True])
 def test_they_report_by_one_setting_and_one_that_is_killed_is_replaced(
     start: Start, tmp_path: Path, preload: bool
@@ -84,6 +85,7 @@ def test_they_report_by_one_setting_and_one_that_is_killed_is_replaced(
         assert about(server)["summary"]["lost"] == 0
 
 
+@pytest.mark.guarantees("F26")
 def test_without_a_collector_each_says_that_its_page_is_partial(tmp_path: Path) -> None:
     with gunicorn(tmp_path) as api:
         partial = httpx.get(f"{api}/reqscope/api/workers").json()["partial"]

@@ -182,6 +182,7 @@ def test_there_are_hundreds() -> None:
     assert len(set(STRINGS)) == len(STRINGS) > 300
 
 
+@pytest.mark.guarantees("13", "22", "23", "35", "36", "37", "38")
 def test_in_the_list_and_in_the_detail(collector: Server, spied: Callable[[str], Page]) -> None:
     page = spied(collector.panel)
     page.locator('[data-id="pause"]').click()
@@ -197,6 +198,7 @@ def test_in_the_list_and_in_the_detail(collector: Server, spied: Callable[[str],
     step_through(page, 40, tabs=5)
 
 
+@pytest.mark.guarantees("13", "22", "23", "35", "36", "37", "38")
 def test_in_headers_bodies_and_log_lines(watched: Server, spied: Callable[[str], Page]) -> None:
     page = spied(watched.panel)
     sent = 0
@@ -231,6 +233,7 @@ def test_in_headers_bodies_and_log_lines(watched: Server, spied: Callable[[str],
         expect(page.get_by_role("tabpanel")).not_to_be_empty()
 
 
+@pytest.mark.guarantees("13", "22", "23", "35", "36", "37", "38")
 def test_in_exceptions_and_in_flight(watched: Server, spied: Callable[[str], Page]) -> None:
     page = spied(f"{watched.panel}/?view=errors")
     with httpx.Client(base_url=watched.api, limits=httpx.Limits(max_keepalive_connections=0)) as client:
@@ -252,6 +255,7 @@ def test_in_exceptions_and_in_flight(watched: Server, spied: Callable[[str], Pag
         assert {answer.result().status_code for answer in waiting} == {200}
 
 
+@pytest.mark.guarantees("13", "22", "23", "35", "36", "37", "38")
 def test_in_the_routes_and_in_what_a_filter_could_become(collector: Server, spied: Callable[[str], Page]) -> None:
     page = spied(f"{collector.panel}/?view=routes")
     expect(page.locator(".rq-list tbody tr").nth(200)).to_be_attached()
@@ -271,6 +275,7 @@ def test_in_the_routes_and_in_what_a_filter_could_become(collector: Server, spie
         field.press("Enter")
 
 
+@pytest.mark.guarantees("13", "22", "23", "35", "36", "37", "38")
 def test_in_a_filter_that_is_typed_and_in_one_that_is_saved(collector: Server, spied: Callable[[str], Page]) -> None:
     page = spied(collector.panel)
     kept = [text.encode("utf-8", "replace").decode() for text in STRINGS]
@@ -299,6 +304,7 @@ def test_in_a_filter_that_is_typed_and_in_one_that_is_saved(collector: Server, s
         page.keyboard.press("Escape")
 
 
+@pytest.mark.guarantees("13", "22", "23", "35", "36", "37", "38")
 def test_in_the_address(collector: Server, spied: Callable[[str], Page]) -> None:
     page = spied(collector.panel)
     texts = [text.encode("utf-8", "replace").decode()[:200] for text in STRINGS]

@@ -101,6 +101,7 @@ def bodies(log: Path) -> list[str]:
     return [json.loads(line)["body"] for line in log.read_text().splitlines()] if log.exists() else []
 
 
+@pytest.mark.guarantees("F16", "F23")
 def test_a_log_is_rotated_kept_and_packed_as_the_environment_says_and_begun_anew_on_sighup(folder: Path) -> None:
     variables = {"ROTATE_SIZE": "5kB", "KEEP_FILES": "3", "COMPRESS": "zstd", "PROCESSORS": "shop:add_version"}
     environment = {f"REQSCOPE_LOG_{name}": value for name, value in variables.items()}
@@ -123,6 +124,7 @@ def test_a_log_is_rotated_kept_and_packed_as_the_environment_says_and_begun_anew
     assert bodies(moved) == ["7" + "x" * 3_000]
 
 
+@pytest.mark.guarantees("F13")
 @pytest.mark.prove
 def test_a_log_file_that_nobody_takes_lines_from_holds_up_neither_the_api_nor_the_end(folder: Path) -> None:
     os.mkfifo(folder / "requests.jsonl")
@@ -149,6 +151,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(path)], check=True)
 
 
+@pytest.mark.guarantees("F9")
 @pytest.mark.prove
 def test_a_full_disk_is_shown_changes_no_answer_and_is_forgotten_when_there_is_room(folder: Path, disk: Path) -> None:
     filler, log = disk / "filler", disk / "requests.jsonl"
@@ -197,6 +200,7 @@ def terminal() -> Generator[tuple[int, Callable[[], str]]]:
         os.close(theirs)
 
 
+@pytest.mark.guarantees("31")
 def test_people_on_a_terminal_get_lines_to_read_and_no_control_characters(
     folder: Path,
 ) -> None:

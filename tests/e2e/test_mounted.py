@@ -67,6 +67,7 @@ def test_a_request_is_on_the_screen_in_the_log_and_in_the_api(
     expect(page.locator(".rq-detail")).to_contain_text("/hello/{name}")
 
 
+@pytest.mark.guarantees("F39")
 def test_the_monitor_does_not_see_itself(server: Server) -> None:
     for _ in range(3):
         httpx.get(f"{server.panel}/")
@@ -75,6 +76,7 @@ def test_the_monitor_does_not_see_itself(server: Server) -> None:
     assert server.stats()["capture"]["ignored"] > 3
 
 
+@pytest.mark.guarantees("F23")
 def test_an_open_page_does_not_keep_the_host_from_ending(
     start_uvicorn: Start, folder: Path, open_page: Callable[..., Page]
 ) -> None:

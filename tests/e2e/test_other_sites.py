@@ -102,6 +102,7 @@ def stored(server: Server) -> list[str]:
     return [event["event"] for event in server.events(limit=1000) if event["event"] != "request"]
 
 
+@pytest.mark.guarantees("3")
 @pytest.mark.parametrize("how", SENDERS)
 def test_a_page_elsewhere_cannot_have_the_browser_send_a_record(server: Server, foreign: Page, how: str) -> None:
     refused = len(server.events(filter="status:403", limit=1000))
@@ -142,6 +143,7 @@ def test_a_page_of_a_site_that_is_named_may_send_records(start: Start, browser: 
         assert stored(server) == ["log"]
 
 
+@pytest.mark.guarantees("49")
 def test_a_name_that_is_made_to_point_here_opens_nothing(server: Server, browser: Browser) -> None:
     rebinding = "--host-resolver-rules=MAP rebind.example 127.0.0.1"
     options: Any = {"executable_path": shutil.which("chromium"), "args": ["--no-sandbox", rebinding]}

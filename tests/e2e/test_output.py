@@ -6,6 +6,7 @@ import signal
 import subprocess
 
 import httpx
+import pytest
 
 from .conftest import Start, wait_until
 
@@ -21,6 +22,7 @@ def test_lines_on_standard_output_are_json_and_nothing_else(start: Start) -> Non
     assert all(line.isascii() for line in lines)
 
 
+@pytest.mark.guarantees("F15")
 def test_a_reader_that_goes_away_is_counted_and_shown_and_changes_nothing_else(start: Start) -> None:
     reading, writing = os.pipe()
     with start("serve", stdout=writing) as server:
@@ -36,6 +38,7 @@ def test_a_reader_that_goes_away_is_counted_and_shown_and_changes_nothing_else(s
         assert any("BrokenPipeError" in line for line in server.output)
 
 
+@pytest.mark.guarantees("F14", "F23")
 def test_a_reader_that_never_reads_holds_up_neither_the_api_nor_the_end(start: Start) -> None:
     reading, writing = os.pipe()
     with start("serve", stdout=writing) as server, httpx.Client(base_url=server.api) as client:

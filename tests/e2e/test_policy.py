@@ -36,6 +36,7 @@ def watched(server: Server, open_page: Callable[..., Page]) -> tuple[Page, list[
     return page, complaints, fetched
 
 
+@pytest.mark.guarantees("36")
 def test_no_page_is_refused_anything_or_asks_anybody_else(
     server: Server, watched: tuple[Page, list[str], list[tuple[str, int]]]
 ) -> None:
@@ -56,6 +57,7 @@ def test_no_page_is_refused_anything_or_asks_anybody_else(
     assert [(url, status) for url, status in fetched if status >= 400] == []
 
 
+@pytest.mark.guarantees("36")
 @pytest.mark.parametrize("how", ATTACKS)
 def test_what_gets_into_the_page_does_not_run(server: Server, open_page: Callable[..., Page], how: str) -> None:
     page = open_page(server.panel)

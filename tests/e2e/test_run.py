@@ -93,6 +93,7 @@ def test_only_its_own_routes_are_on_its_port(server: Server) -> None:
     assert httpx.post(f"{server.api}/log", content="x").status_code == 404
 
 
+@pytest.mark.guarantees("F23")
 def test_a_factory_is_called_and_ctrl_c_ends_it(start: Start, folder: Path) -> None:
     with start("run", "shop:make", "--factory", "--app-dir", str(folder)) as server:
         assert httpx.get(f"{server.api}/hello/ann").json() == {"hello": "ann"}

@@ -57,6 +57,7 @@ def expect_each_once(page: Page, *texts: str) -> None:
 
 
 class TestConnection:
+    @pytest.mark.guarantees("F38")
     def test_one_that_was_cut_is_made_again_and_nothing_is_missing(
         self, server: Server, wire: Wire, page: Page
     ) -> None:
@@ -70,6 +71,7 @@ class TestConnection:
         post(server, "cut-3")
         expect_each_once(page, "cut-1", "cut-2", "cut-3")
 
+    @pytest.mark.guarantees("F38")
     @pytest.mark.prove
     def test_one_that_went_silent_is_noticed_said_and_made_again(self, server: Server, wire: Wire, page: Page) -> None:
         post(server, "silent-0")
@@ -90,6 +92,7 @@ class TestConnection:
         ]
         assert names[:4] == ["silent-2", "silent-1", "Not connected", "silent-0"]
 
+    @pytest.mark.guarantees("F38")
     @pytest.mark.prove
     def test_a_laptop_that_slept_catches_up(self, server: Server, wire: Wire, page: Page) -> None:
         session = page.context.new_cdp_session(page)
@@ -104,6 +107,7 @@ class TestConnection:
         expect_each_once(page, *(f"asleep-{n}" for n in range(5)))
         live(page)
 
+    @pytest.mark.guarantees("F38")
     def test_a_page_that_was_frozen_goes_on_with_its_stream(self, server: Server, page: Page) -> None:
         page.evaluate("window.stayed = true")
         session = page.context.new_cdp_session(page)
@@ -186,6 +190,7 @@ def look_back(page: Page) -> None:
     )
 
 
+@pytest.mark.guarantees("F38")
 @pytest.mark.parametrize("paused", [False, True], ids=["live", "paused"])
 def test_a_tab_that_nobody_looks_at_gives_its_stream_back_and_goes_on_where_it_was(
     server: Server, page: Page, paused: bool

@@ -29,6 +29,7 @@ def readers(server: Server) -> list[str]:
     return [reader["name"] for reader in server.stats()["readers"]]
 
 
+@pytest.mark.guarantees("F23")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_server_that_goes_down_sends_what_there_is_and_waits_for_no_stream(
     start: Start, number: signal.Signals
@@ -45,6 +46,7 @@ def test_a_server_that_goes_down_sends_what_there_is_and_waits_for_no_stream(
     assert [json.loads(line.removeprefix("data: "))["seq"] for line in lines] == [1, 2, 3]
 
 
+@pytest.mark.guarantees("F23")
 def test_a_client_that_does_not_read_costs_no_memory_and_does_not_hold_up_the_end(start: Start) -> None:
     with start("serve") as server, socket.create_connection(address(server)) as stuck:
         stuck.sendall(b"GET /api/events/stream HTTP/1.1\r\nhost: localhost\r\n\r\n")
@@ -66,6 +68,7 @@ def test_a_client_that_does_not_read_costs_no_memory_and_does_not_hold_up_the_en
         assert server.stop() == 0
 
 
+@pytest.mark.guarantees("F23")
 def test_a_host_application_ends_though_a_stream_is_open(start_uvicorn: Start, tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(APP)
     with (

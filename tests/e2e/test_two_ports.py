@@ -101,6 +101,7 @@ def test_a_filter_is_applied_on_the_server_and_kept_in_the_address(server: Serve
     expect(rows_with(page, "passes not")).to_have_count(0)
 
 
+@pytest.mark.guarantees("F40")
 def test_a_filter_that_cannot_be_read_is_pointed_at_and_the_last_good_one_stays(
     server: Server, open_page: OpenPage
 ) -> None:
@@ -128,6 +129,7 @@ def test_pause_holds_the_view_and_resume_goes_on_from_there(server: Server, open
     expect(rows_with(page, "while paused")).to_have_count(3)
 
 
+@pytest.mark.guarantees("36")
 def test_captured_text_is_only_ever_text(server: Server, open_page: OpenPage) -> None:
     page = open_page(server.panel)
     for text in HOSTILE:
@@ -143,6 +145,7 @@ def test_captured_text_is_only_ever_text(server: Server, open_page: OpenPage) ->
     assert page.locator(".rq img, .rq script, .rq-row b").count() == 0
 
 
+@pytest.mark.guarantees("F38")
 def test_a_closed_tab_is_found_out(server: Server, open_page: OpenPage) -> None:
     """Gradio notices a closed page only when the next frame is due, so a quiet bus must send one."""
     page = open_page(server.panel)
@@ -153,6 +156,7 @@ def test_a_closed_tab_is_found_out(server: Server, open_page: OpenPage) -> None:
     wait_until(lambda: server.stats()["viewers"] == 0, "the page gone", deadline=10)
 
 
+@pytest.mark.guarantees("F38")
 def test_fifty_viewers_all_follow(server: Server) -> None:
     """More than the forty that Gradio has room for by default."""
     with ExitStack() as stack, ThreadPoolExecutor(50) as threads:
@@ -164,6 +168,7 @@ def test_fifty_viewers_all_follow(server: Server) -> None:
         assert all(threads.map(lambda viewer: viewer.wait_for("for all fifty"), viewers))
 
 
+@pytest.mark.guarantees("F23")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_quickly_although_pages_are_open_and_they_come_back(
     start: Start, open_page: OpenPage, number: signal.Signals
@@ -186,6 +191,7 @@ def test_it_ends_quickly_although_pages_are_open_and_they_come_back(
         expect(rows_with(page, "in the first life")).to_have_count(0)
 
 
+@pytest.mark.guarantees("F38")
 def test_memory_is_flat_and_every_event_is_accounted_for(server: Server, open_page: OpenPage) -> None:
     open_page(server.panel)
     with httpx.Client(base_url=server.api) as client:
@@ -205,6 +211,7 @@ def test_memory_is_flat_and_every_event_is_accounted_for(server: Server, open_pa
         assert reader["delivered"] + reader["missed"] + reader["pending"] == ring["published"]
 
 
+@pytest.mark.guarantees("F38")
 def test_the_page_answers_a_click_while_thousands_of_events_arrive(server: Server, open_page: OpenPage) -> None:
     page = open_page(server.panel)
     enough = threading.Event()

@@ -91,6 +91,7 @@ def children(server: Server) -> list[psutil.Process]:
     return psutil.Process(server.process.pid).children()
 
 
+@pytest.mark.guarantees("F26")
 def test_every_request_is_in_the_one_panel_with_the_worker_that_answered_it(server: Server) -> None:
     before = server.stats()["published"]
     answered = ask(server.api, range(1_000, 1_120))
@@ -142,6 +143,7 @@ def test_what_one_of_them_raises_is_grouped_in_the_panel(server: Server) -> None
     wait_until(lambda: bool(httpx.get(f"{server.panel}/api/errors").json()["errors"]), "the failure")
 
 
+@pytest.mark.guarantees("F26")
 def test_what_is_killed_is_replaced_and_the_api_does_not_notice(start: Start, folder: Path) -> None:
     with start("run", "shop:app", "--app-dir", str(folder), "--workers", "2") as server:
         wait_until(lambda: summary(server)["reporting"] == 2, "both workers")
@@ -168,6 +170,7 @@ def _found(server: Server, text: str) -> list[dict[str, Any]]:
         return []
 
 
+@pytest.mark.guarantees("F24")
 @pytest.mark.prove
 def test_a_worker_that_is_frozen_is_seen_as_such(start: Start, folder: Path, open_page: Callable[..., Page]) -> None:
     with start("run", "shop:app", "--app-dir", str(folder), "--workers", "2") as server:
@@ -182,6 +185,7 @@ def test_a_worker_that_is_frozen_is_seen_as_such(start: Start, folder: Path, ope
         expect(page.locator("[data-id=workers]")).to_have_text("2 of 2", timeout=15_000)
 
 
+@pytest.mark.guarantees("F24")
 @pytest.mark.prove
 def test_a_collector_that_is_frozen_holds_up_nobody_and_gets_everything_afterwards(start: Start, folder: Path) -> None:
     with start("run", "shop:app", "--app-dir", str(folder), "--workers", "2") as server:
@@ -199,6 +203,7 @@ def test_a_collector_that_is_frozen_holds_up_nobody_and_gets_everything_afterwar
         assert (summary(server)["lost"], summary(server)["reporting"]) == (0, 2)
 
 
+@pytest.mark.guarantees("F23", "F26")
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.prove)])
 def test_a_signal_ends_all_of_them_with_requests_and_pages_open(
     start: Start, folder: Path, open_page: Callable[..., Page], number: signal.Signals
@@ -216,6 +221,7 @@ def test_a_signal_ends_all_of_them_with_requests_and_pages_open(
         assert not any(process.is_running() for process in processes)
 
 
+@pytest.mark.guarantees("F26")
 @pytest.mark.prove
 def test_when_the_parent_is_killed_nothing_is_left_behind(start: Start, folder: Path) -> None:
     with start("run", "shop:app", "--app-dir", str(folder), "--workers", "2") as server:
@@ -226,6 +232,7 @@ def test_when_the_parent_is_killed_nothing_is_left_behind(start: Start, folder: 
         wait_until(lambda: not any(process.is_running() for process in processes), "all of them gone")
 
 
+@pytest.mark.guarantees("F25")
 @pytest.mark.parametrize("target", ["broken:app", pytest.param("missing:app", marks=pytest.mark.prove)])
 def test_an_application_that_does_not_start_is_said_once(folder: Path, target: str) -> None:
     command = ["reqscope.service", "run", target, "--app-dir", str(folder), "--workers", "3"]
@@ -265,6 +272,7 @@ def _answers(address: str) -> bool:
         return False
 
 
+@pytest.mark.guarantees("F26")
 @pytest.mark.prove
 def test_workers_of_uvicorn_report_to_a_collector_by_one_setting(
     start: Start, uvicorn: Callable[..., str], tmp_path: Path
@@ -279,6 +287,7 @@ def test_workers_of_uvicorn_report_to_a_collector_by_one_setting(
         assert (tmp_path / "collector.sock").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.guarantees("F26")
 @pytest.mark.prove
 def test_a_worker_of_uvicorn_without_a_collector_says_that_its_page_is_partial(uvicorn: Callable[..., str]) -> None:
     api = uvicorn()

@@ -81,6 +81,7 @@ async def test_another_word_is_refused_rather_than_ignored(site: Site, tmp_path:
     assert (answer.status_code, answer.json()["detail"]) == (400, "ack takes the word disk, and nothing else")
 
 
+@pytest.mark.guarantees("F9")
 async def test_a_full_disk_is_told_to_those_who_asked_and_to_nobody_else(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +107,7 @@ def _full(file: int, data: bytes) -> int:
     raise OSError(28, os.strerror(28))
 
 
+@pytest.mark.guarantees("F13")
 async def test_a_disk_that_hangs_is_waited_for_until_the_deadline_only(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,6 +170,7 @@ uvicorn.Server(uvicorn.Config(app, log_level="error")).run([listening])
 """
 
 
+@pytest.mark.guarantees("F22")
 @pytest.mark.parametrize("fsync", ["off", "always"])
 def test_what_was_acknowledged_is_there_after_kill_9(tmp_path: Path, fsync: str) -> None:
     log, acknowledged, enough = tmp_path / "log.jsonl", list[str](), threading.Event()

@@ -42,6 +42,7 @@ async def test_the_panel_is_at_the_root_and_the_api_beside_it(admin: httpx.Async
     assert {reader["name"] for reader in stats.json()["readers"]} == {"stats", "panel", "runs"}
 
 
+@pytest.mark.guarantees("49")
 @pytest.mark.parametrize("path", ["/", "/api/events", "/livez", "/gradio_api/info"])
 @pytest.mark.parametrize("host", ["example.org", "127.0.0.1.example.org", "localhost.example.org:7860", "10.0.0.1", ""])
 async def test_a_name_that_is_not_this_machines_is_refused(admin: httpx.AsyncClient, path: str, host: str) -> None:
@@ -51,6 +52,7 @@ async def test_a_name_that_is_not_this_machines_is_refused(admin: httpx.AsyncCli
     assert "seen" not in answer.text
 
 
+@pytest.mark.guarantees("49")
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "localhost:9999", "[::1]", "[::1]:7860"])
 async def test_every_name_of_this_machine_is_good_on_any_port(admin: httpx.AsyncClient, host: str) -> None:
     assert (await admin.get("/api/events", headers={"host": host})).status_code == 200

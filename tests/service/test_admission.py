@@ -161,6 +161,7 @@ class TestIngestGuard:
                 assert "reqscope token add NAME --scope ingest" in in_query.json()["detail"]
             assert (await http.get("/other")).text == "app"
 
+    @pytest.mark.guarantees("80")
     async def test_a_refusal_is_seen_and_the_token_in_it_is_not(
         self, site: Site, bus: EventBus, folder: Folder
     ) -> None:

@@ -66,6 +66,7 @@ def test_a_record_need_not_have_any_field_and_is_its_senders() -> None:
     assert (event.client, event.error, event.body) == ("192.0.2.1", None, b"{}")
 
 
+@pytest.mark.guarantees("69")
 @pytest.mark.parametrize(
     "body",
     [
@@ -144,7 +145,32 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
 }
 
 
-@pytest.mark.parametrize(("line", "reason"), MALFORMED.values(), ids=MALFORMED)
+guarantees = pytest.mark.guarantees
+PROVES = {
+    "NaN": guarantees("5"),
+    "Infinity": guarantees("5"),
+    "duration past all bounds": guarantees("6"),
+    "status past 64 bits": guarantees("7"),
+    "status past all bits": guarantees("8"),
+    "100 000 open objects": guarantees("10"),
+    "100 000 brackets in an object": guarantees("10"),
+    "65 levels": guarantees("10"),
+    "not UTF-8 in a value": guarantees("18"),
+    "not UTF-8 in a name": guarantees("18"),
+    "surrogate in UTF-8": guarantees("18"),
+    "overlong UTF-8": guarantees("18"),
+    "half a pair": guarantees("19"),
+    "half a pair in a field": guarantees("19"),
+    "NUL": guarantees("20"),
+    "NUL outside": guarantees("20"),
+}
+
+
+@pytest.mark.guarantees("69")
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [pytest.param(*case, id=name, marks=PROVES.get(name, guarantees("4", "26"))) for name, case in MALFORMED.items()],
+)
 def test_a_bad_line_is_reported_by_number_with_a_printable_reason_and_costs_no_good_one(
     line: bytes, reason: str
 ) -> None:
@@ -159,6 +185,7 @@ def test_a_bad_line_is_reported_by_number_with_a_printable_reason_and_costs_no_g
     assert len(message) <= 300
 
 
+@pytest.mark.guarantees("71")
 @pytest.mark.parametrize("kind", ["number", "null", "status as text", "status above", "65 levels", "method as number"])
 def test_a_bad_element_of_an_array_is_reported_by_its_place(kind: str) -> None:
     element, reason = MALFORMED[kind]
@@ -171,6 +198,7 @@ def test_a_bad_element_of_an_array_is_reported_by_its_place(kind: str) -> None:
     assert reason in str(batch.errors[0]["error"])
 
 
+@pytest.mark.guarantees("6", "8", "9", "12", "14", "19", "20", "21", "22")
 @pytest.mark.parametrize(
     "line",
     [
@@ -198,6 +226,7 @@ def test_what_is_unusual_and_yet_json_is_accepted_and_kept_byte_for_byte(line: b
     assert event.body == line
 
 
+@pytest.mark.guarantees("69")
 def test_only_the_first_ten_errors_are_told_but_all_are_counted() -> None:
     batch = read(b"x\n" * 25)
 
@@ -205,6 +234,7 @@ def test_only_the_first_ten_errors_are_told_but_all_are_counted() -> None:
     assert [error["line"] for error in batch.errors] == [*range(1, 11)]
 
 
+@pytest.mark.guarantees("10")
 @pytest.mark.parametrize(
     ("body", "status", "reason"),
     [
@@ -244,6 +274,7 @@ def test_the_line_feed_at_the_end_is_not_a_line_more(line: bytes) -> None:
     assert len(read(line * MAX_RECORDS).events) == MAX_RECORDS
 
 
+@pytest.mark.guarantees("71")
 @pytest.mark.parametrize("body", [b"\n".join([b"{}"] * 10_001), b"[" + b",".join([b"{}"] * 10_001) + b"]"])
 def test_a_batch_of_one_too_many_is_refused_whole_and_says_how_many_are_allowed(body: bytes) -> None:
     with pytest.raises(BatchError, match=r"^10001 records in one batch; send at most 10000 at a time$") as caught:
@@ -252,6 +283,7 @@ def test_a_batch_of_one_too_many_is_refused_whole_and_says_how_many_are_allowed(
     assert caught.value.status == 413
 
 
+@pytest.mark.guarantees("10")
 def test_nesting_is_judged_record_by_record() -> None:
     good, bad = [b'{"a":[{"b":[]}]}'] * 500, nested(65)
     lines = [*good, bad, *good]
@@ -268,6 +300,7 @@ def test_records_may_make_up_for_the_brackets_that_others_lack() -> None:
     assert (batch.events, batch.rejected) == ([], 101)
 
 
+@pytest.mark.guarantees("11")
 def test_an_array_with_more_commas_than_any_number_of_records_is_read_like_another() -> None:
     many = b'{"n":[' + b"0," * 600_000 + b"0]}"
 
@@ -277,6 +310,7 @@ def test_an_array_with_more_commas_than_any_number_of_records_is_read_like_anoth
     assert [error["line"] for error in batch.errors] == [2]
 
 
+@pytest.mark.guarantees("71")
 def test_the_limit_for_such_an_array_is_the_same() -> None:
     record = b'{"n":[' + b"0," * 60 + b"0]}"
 
@@ -285,6 +319,7 @@ def test_the_limit_for_such_an_array_is_the_same() -> None:
         read(b"[" + b",".join([record] * (MAX_RECORDS + 1)) + b"]")
 
 
+@pytest.mark.guarantees("69")
 def test_blank_lines_are_free_within_reason() -> None:
     assert len(read(b"\n" * 500_000 + b"{}").events) == 1
     with pytest.raises(BatchError, match=r"^600000 lines in one batch; send at most 10000 records at a time$"):
@@ -296,6 +331,7 @@ def largest(begin: bytes, again: bytes, end: bytes) -> bytes:
     return begin + again * ((MAX_BATCH - len(begin) - len(end)) // len(again)) + end
 
 
+@pytest.mark.guarantees("F21")
 @pytest.mark.parametrize(
     ("begin", "again", "end"),
     [
@@ -329,6 +365,7 @@ def test_no_body_takes_much_more_memory_than_it_has_bytes(begin: bytes, again: b
     assert peak < 64 << 20
 
 
+@pytest.mark.guarantees("16", "17")
 @pytest.mark.parametrize(
     "line", [b'\xef\xbb\xbf{"a":1}', '{"a":1}'.encode("utf-16-le"), '{"a":1}'.encode("utf-32-be")], ids=repr
 )

@@ -67,6 +67,7 @@ def test_of_what_is_cut_short_as_much_as_there_is_is_unpacked(encoding: bytes) -
     assert text.startswith(content)
 
 
+@pytest.mark.guarantees("66")
 def test_what_unpacks_to_gigabytes_is_unpacked_to_the_limit() -> None:
     assert unpack(gzip.compress(bytes(10_000_000)), b"gzip", 1_000) == (bytes(1_000), False)
 
@@ -80,6 +81,7 @@ def test_what_was_packed_in_another_way_is_not_unpacked(encoding: bytes) -> None
     assert unpack(TEXT, encoding, 10_000) is None
 
 
+@pytest.mark.guarantees("66")
 @given(st.binary(max_size=200), st.sampled_from([b"gzip", b"deflate", b"x-gzip"]), st.integers(1, 100))
 def test_anything_at_all_is_unpacked_or_not_and_never_to_more_than_the_limit(
     data: bytes, encoding: bytes, limit: int

@@ -87,6 +87,7 @@ async def dripped(stream: anyio.abc.SocketStream, piece: bytes) -> bytes:
 
 
 class TestHead:
+    @pytest.mark.guarantees("F35")
     async def test_one_that_is_never_whole_is_answered_and_cut_off(self, parser: str) -> None:
         async with limited(parser, head_time=0.2) as port:
             answer = await port.answer(b"GET / HTTP/1.1\r\nHost")
@@ -96,10 +97,12 @@ class TestHead:
         assert b"the headers took longer than 0.2 seconds" in answer
         assert port.limits.refused == {408: 1}
 
+    @pytest.mark.guarantees("F35", "74")
     async def test_a_byte_now_and_then_gains_no_time(self, parser: str) -> None:
         async with limited(parser, head_time=0.3) as port, port.connection(b"GET / HTTP/1.1\r\n") as stream:
             assert status_of(await dripped(stream, b"X")) == 408
 
+    @pytest.mark.guarantees("F35")
     async def test_a_connection_on_which_nothing_comes_is_closed_without_a_word(self, parser: str) -> None:
         async with limited(parser, head_time=0.2) as port:
             assert await port.answer() == b""
@@ -135,6 +138,7 @@ class TestHead:
 
 
 class TestBody:
+    @pytest.mark.guarantees("F35", "74")
     async def test_one_that_stops_is_answered_and_the_application_hears_that_the_client_is_gone(
         self, parser: str
     ) -> None:
@@ -152,6 +156,7 @@ class TestBody:
         assert status_of(answer) == 408
         assert heard == ["http.disconnect"]
 
+    @pytest.mark.guarantees("F35", "74")
     @pytest.mark.parametrize("framing", [b"Content-Length: 1000000", b"Transfer-Encoding: chunked"])
     async def test_a_byte_now_and_then_gains_no_time(self, parser: str, framing: bytes) -> None:
         head = b"POST / HTTP/1.1\r\n%s%s\r\n\r\n" % (HEAD, framing)
@@ -183,6 +188,7 @@ class TestBody:
 
             assert b"hello" in await read_all(stream)
 
+    @pytest.mark.guarantees("54", "56")
     async def test_trailers_do_not_become_headers(self, parser: str) -> None:
         head = b"POST / HTTP/1.1\r\n%sConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n" % HEAD
         async with limited(parser) as port:
@@ -208,6 +214,7 @@ class TestReader:
         connection.send(request)
         return connection
 
+    @pytest.mark.guarantees("F35")
     async def test_one_that_takes_nothing_is_dropped(self, parser: str) -> None:
         ended = anyio.Event()
 
@@ -223,6 +230,7 @@ class TestReader:
 
         assert port.limits.refused == {408: 1}
 
+    @pytest.mark.guarantees("F35")
     async def test_one_that_takes_its_time_gets_everything(self, parser: str) -> None:
         request = b"GET /large HTTP/1.1\r\n%sConnection: close\r\n\r\n" % HEAD
         async with limited(parser, send_time=0.5) as port, port.connection(request) as stream:
@@ -240,6 +248,7 @@ class TestReader:
 
 
 class TestConnections:
+    @pytest.mark.guarantees("F36")
     async def test_one_too_many_is_told_when_to_come_again(self, parser: str) -> None:
         async with limited(parser, connections=2) as port, client(port.url) as http:
             async with port.connection(b"GET"), port.connection(b"GET"):
@@ -250,6 +259,7 @@ class TestConnections:
                 while (await http.get("/")).status_code != 200:
                     await checkpoint()
 
+    @pytest.mark.guarantees("F36")
     async def test_far_too_many_are_dropped_and_the_server_goes_on(self, parser: str) -> None:
         async with limited(parser, connections=2) as port, client(port.url) as http:
             with ExitStack() as stack:
@@ -260,6 +270,7 @@ class TestConnections:
                 while (await http.get("/")).status_code != 200:
                     await checkpoint()
 
+    @pytest.mark.guarantees("F23")
     async def test_the_server_ends_although_clients_hold_on(self, parser: str) -> None:
         with ExitStack() as stack, anyio.fail_after(DEADLINE):
             async with limited(parser) as port:
@@ -278,6 +289,7 @@ SLOW = (
 """Ways to hold a connection: with a head, with a body, with an answer that is not read."""
 
 
+@pytest.mark.guarantees("F35")
 async def test_two_hundred_slow_clients_do_not_keep_another_from_its_answers(parser: str) -> None:
     async with limited(parser, head_time=2.0, body_time=2.0, send_time=2.0) as port, client(port.url) as http:
         with ExitStack() as stack:

@@ -115,6 +115,7 @@ async def test_a_reader_that_comes_again_goes_on_where_it_was(bridge: NewBridge)
         assert lost(receiver) == 0
 
 
+@pytest.mark.guarantees("F37")
 async def test_what_the_spool_had_no_room_for_is_counted_to_the_event(tmp_path: Path) -> None:
     address = f"unix:{tmp_path}/collector.sock"
     async with worker(connect(address), spool=20_000) as (bus, publisher):
@@ -210,6 +211,7 @@ async def test_a_goodbye_is_no_death(bridge: NewBridge) -> None:
         assert (receiver.workers.reporting, receiver.workers.expected) == (0, 0)
 
 
+@pytest.mark.guarantees("F37")
 async def test_a_batch_that_cannot_be_read_is_counted_and_the_next_one_is_read(bridge: NewBridge) -> None:
     async with panel(bridge()) as (shown, receiver):
         stranger = bridge()
@@ -240,6 +242,7 @@ async def test_several_panels_see_everything(broker: Broker) -> None:
         assert paths(one) == paths(two) == paths(three) == expected_paths(100)
 
 
+@pytest.mark.guarantees("F37")
 async def test_an_answer_that_is_lost_shows_nothing_twice(broker: Broker) -> None:
     proxy = Proxy(broker.port)
     async with (

@@ -53,6 +53,7 @@ async def reads(receiver: Receiver) -> AsyncGenerator[None]:
         tasks.cancel_scope.cancel()
 
 
+@pytest.mark.guarantees("F37")
 async def test_a_server_that_comes_up_late_gets_everything(broker: Broker) -> None:
     async with panel(connect(broker.url)) as (shown, receiver), worker(connect(broker.url)) as (bus, publisher):
         for number in range(100):
@@ -66,6 +67,7 @@ async def test_a_server_that_comes_up_late_gets_everything(broker: Broker) -> No
             assert (lost(receiver), receiver.summary()["failing"]) == (0, "")
 
 
+@pytest.mark.guarantees("F37")
 async def test_a_server_that_is_killed_under_load_and_has_forgotten_everything_costs_no_event(broker: Broker) -> None:
     async with (
         broker,
@@ -86,6 +88,7 @@ async def test_a_server_that_is_killed_under_load_and_has_forgotten_everything_c
         assert len(set(paths(shown))) == shown.ring.last
 
 
+@pytest.mark.guarantees("F37")
 async def test_a_server_that_is_frozen_holds_up_nobody(broker: Broker) -> None:
     async with (
         broker,
@@ -110,6 +113,7 @@ async def test_a_server_that_is_frozen_holds_up_nobody(broker: Broker) -> None:
         assert slowest < 0.5  # where a publisher that waited for the server would have taken seconds
 
 
+@pytest.mark.guarantees("F37")
 async def test_a_full_server_is_like_one_that_is_down(broker: Broker) -> None:
     async with (
         broker,
@@ -127,6 +131,7 @@ async def test_a_full_server_is_like_one_that_is_down(broker: Broker) -> None:
         assert (paths(shown), lost(receiver)) == (expected_paths(100), 0)
 
 
+@pytest.mark.guarantees("F37")
 async def test_what_was_trimmed_away_before_it_was_read_is_counted_to_the_event(broker: Broker) -> None:
     async with broker, worker(connect(broker.url)) as (bus, publisher):
         shown, reading = EventBus(), connect(broker.url)
@@ -165,6 +170,7 @@ async def test_a_stream_that_is_made_anew_with_lower_ids_is_read_from_its_beginn
         assert lost(receiver) == 0
 
 
+@pytest.mark.guarantees("F37")
 async def test_a_wrong_password_is_said_in_words_and_waits_for_the_right_one(broker: Broker) -> None:
     broker.password = "right"
     async with broker:
@@ -178,6 +184,7 @@ async def test_a_wrong_password_is_said_in_words_and_waits_for_the_right_one(bro
             assert "wrong" not in failing.replace("wrong username-password pair", "")
 
 
+@pytest.mark.guarantees("F37")
 async def test_a_slow_network_delays_and_loses_nothing(broker: Broker) -> None:
     async with broker:
         proxy = Proxy(broker.port)
@@ -192,6 +199,7 @@ async def test_a_slow_network_delays_and_loses_nothing(broker: Broker) -> None:
                 assert (paths(shown), lost(receiver)) == (expected_paths(300), 0)
 
 
+@pytest.mark.guarantees("F37")
 @pytest.mark.parametrize(
     "address",
     [

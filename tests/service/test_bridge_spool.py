@@ -34,6 +34,7 @@ async def test_whoever_waits_is_told_of_the_first_one() -> None:
             spool.put(batch(1, 0))
 
 
+@pytest.mark.guarantees("F37")
 @pytest.mark.anyio
 async def test_a_full_one_drops_the_oldest_and_says_in_its_place_how_many_events_that_were() -> None:
     spool = Spool(250)
@@ -60,6 +61,7 @@ async def test_what_is_being_handed_over_is_not_dropped() -> None:
     assert (hole.data, hole.after, hole.covers, hole.number) == (None, 10, 30, 4)
 
 
+@pytest.mark.guarantees("F37")
 @given(st.lists(st.tuples(st.integers(0, 20), st.integers(0, 300), st.booleans()), max_size=60))
 def test_whatever_happens_no_event_is_without_account(steps: list[tuple[int, int, bool]]) -> None:
     async def play() -> None:

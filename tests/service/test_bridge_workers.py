@@ -94,6 +94,7 @@ def test_one_that_falls_silent_is_dead_and_one_that_says_goodbye_has_ended(clock
     assert workers.expected == 0
 
 
+@pytest.mark.guarantees("F24")
 def test_one_that_was_frozen_reports_again(clock: Clock) -> None:
     workers = Workers(clock)
     workers.hear(batch(1, 0))

@@ -311,6 +311,7 @@ class TestWhatIsSeen:
         assert sorted(event.path for event in events) == sorted(f"/{number}" for number in range(60))
         await until(lambda: capture.statistics().in_flight == 0, "every request to have ended")
 
+    @pytest.mark.guarantees("F34")
     async def test_requests_on_one_connection_are_an_event_each(self, site: Site, bus: EventBus) -> None:
         async with site.connection(CaptureMiddleware(PlainTextResponse("hello"), bus)) as connection:
             await connection.send(b"GET /1 HTTP/1.1\r\nHost: x\r\n\r\nGET /2 HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -370,6 +371,7 @@ class TestClocks:
         assert event.ttfb + 0.015 <= event.total
         assert event.total + 0.015 <= event.app < DEADLINE
 
+    @pytest.mark.guarantees("F32")
     async def test_an_event_is_on_the_bus_before_its_background_task_ends(self, site: Site, bus: EventBus) -> None:
         gate, ended = anyio.Event(), anyio.Event()
 
@@ -391,6 +393,7 @@ class TestClocks:
         assert event.total is not None
         assert event.app > event.total
 
+    @pytest.mark.guarantees("F32")
     async def test_an_error_in_a_background_task_is_told_though_the_answer_was_sent(
         self, site: Site, bus: EventBus
     ) -> None:
@@ -422,6 +425,7 @@ class Witness:
 
 
 class TestFailures:
+    @pytest.mark.guarantees("F31")
     async def test_an_exception_passes_as_it_is_and_its_event_says_500_and_which(
         self, site: Site, bus: EventBus
     ) -> None:
@@ -463,6 +467,7 @@ class TestFailures:
         assert (answer.status_code, answer.text) == (500, "Internal Server Error")
         assert (event.status, event.error, event.route) == (500, "ZeroDivisionError", "/")
 
+    @pytest.mark.guarantees("F31")
     async def test_an_error_after_the_response_began_keeps_the_status_that_was_sent(
         self, site: Site, bus: EventBus
     ) -> None:
@@ -480,6 +485,7 @@ class TestFailures:
         assert event.response_headers == ((b"x-tenant", b"7"),)
         assert event.ttfb is not None
 
+    @pytest.mark.guarantees("F31")
     async def test_an_application_that_returns_without_an_answer_is_one_that_failed(
         self, site: Site, bus: EventBus
     ) -> None:
@@ -492,6 +498,7 @@ class TestFailures:
 
         assert (answer.status_code, event.status) == (500, 500)
 
+    @pytest.mark.guarantees("F29")
     async def test_a_client_that_goes_during_a_download_is_recorded_as_such(self, site: Site, bus: EventBus) -> None:
         async def endless() -> AsyncGenerator[bytes]:
             while True:
@@ -506,6 +513,7 @@ class TestFailures:
         assert (event.status, event.error) == (499, "client_disconnected")
         assert event.response_size >= 1_000
 
+    @pytest.mark.guarantees("F29")
     async def test_a_client_that_goes_during_an_upload_is_recorded_as_such(self, site: Site, bus: EventBus) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await Request(scope, receive).body()
@@ -519,6 +527,7 @@ class TestFailures:
         assert (event.status, event.error, event.request_size) == (499, "client_disconnected", 4)
         assert isinstance(witness.seen, ClientDisconnect)
 
+    @pytest.mark.guarantees("F29")
     async def test_a_client_that_goes_while_it_waits_is_recorded_as_such(self, site: Site, bus: EventBus) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             while (await receive())["type"] != "http.disconnect":
@@ -532,6 +541,7 @@ class TestFailures:
 
         assert (event.status, event.error) == (499, "client_disconnected")
 
+    @pytest.mark.guarantees("F29")
     async def test_a_client_that_goes_after_the_answer_is_none_that_went_away(self, site: Site, bus: EventBus) -> None:
         gone = anyio.Event()
 
@@ -550,6 +560,7 @@ class TestFailures:
 
         assert (event.status, event.error) == (200, None)
 
+    @pytest.mark.guarantees("F30")
     async def test_a_request_that_is_cancelled_is_recorded_and_stays_cancelled(self, bus: EventBus) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await anyio.sleep_forever()
@@ -572,6 +583,7 @@ def capture_of(witness: Witness) -> CaptureMiddleware:
 
 
 class TestIgnoring:
+    @pytest.mark.guarantees("79")
     @pytest.mark.parametrize(
         ("path", "ignored"),
         [
@@ -631,6 +643,7 @@ class TestPassingThrough:
         assert [id(each) for each in seen] == [id(scope), id(nothing), id(swallow)]
         assert bus.ring.last == 0
 
+    @pytest.mark.guarantees("F25")
     async def test_a_lifespan_and_its_state_pass_the_capture(self, bus: EventBus, parser: str) -> None:
         steps: list[str] = []
 
@@ -649,6 +662,7 @@ class TestPassingThrough:
 
         assert steps == ["lifespan.startup", "lifespan.shutdown"]
 
+    @pytest.mark.guarantees("F33")
     async def test_every_message_passes_as_the_very_same_object_in_order(self, bus: EventBus) -> None:
         incoming: list[Message] = [
             {"type": "http.request", "body": b"12", "more_body": True},
@@ -684,6 +698,7 @@ class TestPassingThrough:
         assert (event.request_size, event.response_size, event.status, event.error) == (2, 2, 200, None)
         assert capture.statistics().faults == 0
 
+    @pytest.mark.guarantees("F33")
     async def test_a_file_that_the_server_sends_by_itself_is_an_event_too(self, bus: EventBus) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await send({"type": "http.response.start", "status": 200})
@@ -821,6 +836,7 @@ class TestFaults:
         assert capture.statistics().faults >= 1
         assert capture.statistics().in_flight == 0
 
+    @pytest.mark.guarantees("F31")
     async def test_messages_that_are_none_are_the_servers_to_judge(self, bus: EventBus) -> None:
         messages: list[Message] = [{}, {"type": "http.response.body", "body": 5}, {"type": "http.response.start"}]
         sent: list[Message] = []
@@ -873,6 +889,7 @@ class TestFaults:
         assert bus.ring.last == 5
         assert answered == [1_010]
 
+    @pytest.mark.guarantees("F7")
     async def test_a_closed_bus_is_no_fault(self, site: Site, bus: EventBus, caplog: pytest.LogCaptureFixture) -> None:
         bus.close()
         capture = CaptureMiddleware(PlainTextResponse("hello"), bus)

@@ -172,6 +172,7 @@ def test_headers_of_any_form_are_the_servers_to_read(kind: str, start: str, form
     )
 
 
+@pytest.mark.guarantees("F31", "F33")
 @pytest.mark.parametrize("kind", ["http", "websocket", "lifespan"])
 @each_backend
 def test_an_application_of_any_steps_is_the_same_with_capture(backend: str, kind: str) -> None:
@@ -188,6 +189,7 @@ def test_an_application_of_any_steps_is_the_same_with_capture(backend: str, kind
 # Frameworks.
 
 
+@pytest.mark.guarantees("F31", "F33")
 @pytest.mark.parametrize("kind", ["http", "websocket"])
 @pytest.mark.parametrize("framework", ["starlette", "fastapi"])
 @each_backend
@@ -251,6 +253,7 @@ THROWN: Final[list[type[BaseException] | None]] = [
 ]
 
 
+@pytest.mark.guarantees("F30", "F31")
 @pytest.mark.parametrize("kind", ["http", "websocket", "lifespan"])
 def test_whatever_is_thrown_in_at_any_suspension_comes_out_as_it_went_in(kind: str) -> None:
     def run_with(

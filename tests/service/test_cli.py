@@ -78,6 +78,7 @@ class TestHelp:
 
 
 class TestConfig:
+    @pytest.mark.guarantees("F41")
     def test_it_prints_no_credentials(self, run: Run) -> None:
         shown = run("config", REQSCOPE_COLLECTOR="redis://user:of-the-test@host:6379/0").stdout
 
@@ -107,6 +108,7 @@ class TestConfig:
 
 
 class TestBadValues:
+    @pytest.mark.guarantees("F41")
     @pytest.mark.parametrize(
         ("flags", "words"),
         [
@@ -123,6 +125,7 @@ class TestBadValues:
     ) -> None:
         assert_fails(run("serve", *flags), 2, *words)
 
+    @pytest.mark.guarantees("F41")
     @pytest.mark.parametrize(
         ("variable", "value"),
         [
@@ -139,6 +142,7 @@ class TestBadValues:
 
 
 class TestRefusals:
+    @pytest.mark.guarantees("F41")
     @pytest.mark.parametrize(
         "arguments",
         [
@@ -163,6 +167,7 @@ class TestRefusals:
 
         assert_fails(run("serve", flag, taken, other, "0"), 1, f"port {taken} is in use", flag, "--port-auto")
 
+    @pytest.mark.guarantees("F41")
     def test_a_log_file_that_cannot_be_written_is_an_error_that_names_its_flag(self, run: Run, tmp_path: Path) -> None:
         result = run("serve", "--api-port", "0", "--panel-port", "0", "--log", "file", "--log-file", str(tmp_path))
 

@@ -1,6 +1,7 @@
 import io
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,6 +36,7 @@ def test_each_event_is_a_line_as_the_renderer_has_it_and_all_of_a_batch_are_one_
     assert writes == [b"cafe-1 /1\ncafe-2 /2\n", b"closed"]
 
 
+@pytest.mark.guarantees("31", "32", "33")
 @given(st.text(st.characters(exclude_categories=())), st.binary())
 def test_whatever_was_captured_it_is_one_line_that_the_terminal_does_not_obey(text: str, data: bytes) -> None:
     memory = Memory()

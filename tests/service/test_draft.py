@@ -186,6 +186,7 @@ class TestMissing:
         assert sent(request()).body is None
 
 
+@pytest.mark.guarantees("77")
 @pytest.mark.parametrize(
     ("edits", "words"),
     [
@@ -207,12 +208,14 @@ def test_what_is_no_http_is_refused_with_what_is_wrong(edits: dict[str, Any], wo
     assert words in str(refused(request(), **edits))
 
 
+@pytest.mark.guarantees("77")
 def test_a_line_feed_in_a_secret_is_refused_in_a_header() -> None:
     event = request(request_headers=((b"cookie", MASK.encode()),))
 
     assert "header cookie" in str(refused(event, secrets={"1f3a9c": "a\r\nhost: x"}))
 
 
+@pytest.mark.guarantees("77")
 def test_a_target_with_line_feeds_is_encoded() -> None:
     assert sent(request(), target="/a\r\nhost: x").target == b"/a%0D%0Ahost:%20x"
 

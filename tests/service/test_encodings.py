@@ -31,6 +31,7 @@ def test_zstd_without_its_size_at_the_beginning_is_unpacked_too() -> None:
     assert decode(stream.compress(TEXT) + stream.flush(), "zstd", LIMIT) == TEXT
 
 
+@pytest.mark.guarantees("66")
 @pytest.mark.parametrize("encoding", PACK)
 @pytest.mark.parametrize(
     ("change", "words"),
@@ -51,6 +52,7 @@ def test_what_is_not_whole_is_refused(encoding: str, change: Callable[[bytes], b
     assert refused.value.status == 400
 
 
+@pytest.mark.guarantees("66")
 @pytest.mark.parametrize("encoding", PACK)
 def test_a_bomb_is_refused_before_it_takes_much_memory(encoding: str) -> None:
     bomb = PACK[encoding](bytes(64 << 20))
@@ -65,6 +67,7 @@ def test_a_bomb_is_refused_before_it_takes_much_memory(encoding: str) -> None:
     assert refused.value.status == 413
 
 
+@pytest.mark.guarantees("66")
 def test_a_window_that_is_too_large_is_refused() -> None:
     parameters = zstandard.ZstdCompressionParameters.from_level(3, window_log=27)
     stream = zstandard.ZstdCompressor(compression_params=parameters).compressobj()

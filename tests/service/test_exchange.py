@@ -65,6 +65,7 @@ def between() -> list[tuple[str, Wrap]]:
 
 
 class TestTwoOfThem:
+    @pytest.mark.guarantees("F39")
     @pytest.mark.parametrize("wrap", [pytest.param(wrap, id=name) for name, wrap in between()])
     async def test_a_request_through_two_captures_with_one_bus_is_one_event(
         self, site: Site, bus: EventBus, wrap: Wrap
@@ -109,6 +110,7 @@ class TestTwoOfThem:
 
         assert [event.path for each in (bus, other) for event in each.ring.since(0).events] == ["/x", "/x"]
 
+    @pytest.mark.guarantees("F39")
     async def test_a_request_that_a_handler_makes_of_the_same_application_is_an_event_of_its_own(
         self, site: Site, bus: EventBus
     ) -> None:
@@ -179,6 +181,7 @@ class TestTwoOfThem:
 class TestOneConnection:
     """Requests that a client sends ahead begin in the context of the one before."""
 
+    @pytest.mark.guarantees("F34")
     async def test_a_long_row_of_requests_sent_ahead_is_seen_whole(self, bus: EventBus, parser: str) -> None:
         count, answers = 1_500, b""
         capture = CaptureMiddleware(PlainTextResponse("hello"), EventBus(capacity=2 * count))
@@ -301,6 +304,7 @@ class TestInFlight:
 
 
 class TestClientsThatGo:
+    @pytest.mark.guarantees("F29")
     async def test_one_that_the_application_does_not_notice_is_recorded_as_such(self, bus: EventBus) -> None:
         noticed = anyio.Event()
 
@@ -322,6 +326,7 @@ class TestClientsThatGo:
         assert noticed.is_set()
         assert (event.status, event.error) == (499, "client_disconnected")
 
+    @pytest.mark.guarantees("F29")
     async def test_an_exception_after_the_client_has_gone_is_grouped_as_what_it_is(self, bus: EventBus) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await receive()
@@ -352,6 +357,7 @@ class TestBounds:
 
 
 class TestSampled:
+    @pytest.mark.guarantees("F32")
     async def test_a_background_task_that_fails_is_grouped_though_its_request_was_thinned_out(
         self, bus: EventBus
     ) -> None:
@@ -452,6 +458,7 @@ class TestEventLoops:
         assert events[3].failure is not None
         assert (len(bus.in_flight), bus.failures.statistics().noted) == (0, 1)
 
+    @pytest.mark.guarantees("F30")
     async def test_a_request_that_is_cancelled_is_seen_and_stays_cancelled(self, anyio_backend: object) -> None:
         bus = EventBus()
 
@@ -472,6 +479,7 @@ class TestEventLoops:
 
 
 class TestLoopLag:
+    @pytest.mark.guarantees("F8")
     async def test_a_handler_that_blocks_the_loop_is_seen_beside_the_traffic(self) -> None:
         pipeline = Pipeline(Settings(log="none"))
 

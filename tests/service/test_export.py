@@ -76,6 +76,7 @@ class Opens:
 
 
 class TestExport:
+    @pytest.mark.guarantees("41")
     @pytest.mark.parametrize(
         ("name", "media_type"),
         [("ndjson", "application/x-ndjson"), ("csv", "text/csv; charset=utf-8"), ("har", "application/json")],

@@ -423,6 +423,7 @@ def kinds_at(number: int) -> list[Callable[[], Exception]]:
     return KINDS if PROVE else [KINDS[number % len(KINDS)]]
 
 
+@pytest.mark.guarantees("F21")
 @pytest.mark.parametrize("name", REQUESTS)
 @pytest.mark.usefixtures("watched_logs")
 def test_a_fault_at_any_line_is_counted_and_changes_nothing_for_the_host(name: str) -> None:
@@ -464,6 +465,7 @@ def harms(name: str, bare: Seen, seen: Seen, middleware: CaptureMiddleware) -> I
         yield "the next request is not captured"
 
 
+@pytest.mark.guarantees("F31")
 @pytest.mark.parametrize("name", REQUESTS)
 @pytest.mark.usefixtures("watched_logs")
 def test_what_is_no_error_passes_from_any_line_as_it_is(name: str) -> None:
@@ -484,6 +486,7 @@ def test_what_is_no_error_passes_from_any_line_as_it_is(name: str) -> None:
     assert not harm, "\n".join(sorted(set(harm)))
 
 
+@pytest.mark.guarantees("F31")
 @pytest.mark.parametrize("make", [*KINDS, *PASSED_ON], ids=repr)
 def test_what_an_application_raises_passes_as_it_is_whatever_it_is(make: Callable[[], BaseException]) -> None:
     error = make()
@@ -542,6 +545,7 @@ def recorded_event() -> tuple[Event, Faults]:
     )
 
 
+@pytest.mark.guarantees("F21")
 @pytest.mark.parametrize("make_event", [captured_event, recorded_event])
 def test_a_fault_at_any_line_of_opening_is_counted_and_drops_what_could_not_be_made_safe(
     make_event: Callable[[], tuple[Event, Faults]],
@@ -683,6 +687,7 @@ def test_each_kind_of_fault_is_logged_once_a_minute_and_the_breaker_each_time(ca
     assert any("capture is off for 30 seconds" in line for line in lines)
 
 
+@pytest.mark.guarantees("F39")
 @pytest.mark.parametrize("make", KINDS, ids=repr)
 def test_a_fault_of_the_log_itself_is_not_passed_on(make: Callable[[], Exception]) -> None:
     counted = Faults()

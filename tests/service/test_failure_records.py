@@ -154,6 +154,7 @@ class TestTraceback:
 
         assert render(keep(first)).count("During handling") == 4
 
+    @pytest.mark.guarantees("F31")
     def test_a_group_of_many_tells_the_first(self) -> None:
         printed = render(keep(ExceptionGroup("many", [Custom(f"number {n}") for n in range(1_000)])))
 
@@ -232,6 +233,7 @@ class TestFingerprint:
         assert self.of(parse("{")) == self.of(parse("[1, 2"))
         assert self.of(parse("{")) != self.of(other)
 
+    @pytest.mark.guarantees("F31")
     def test_what_went_wrong_in_a_group_makes_the_difference(self) -> None:
         def group(*kinds: type[Exception]) -> Callable[[], None]:
             def fail() -> None:
@@ -296,6 +298,7 @@ class TestCaptured:
         assert "exchange.py" not in event.failure.traceback
         assert "websocket.py" not in event.failure.traceback
 
+    @pytest.mark.guarantees("43")
     async def test_secrets_in_messages_and_chained_messages_are_masked(self, bus: EventBus) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             try:
@@ -387,6 +390,7 @@ class TestCaptured:
         assert first.first < second.first < first.last
         assert first.traceback.endswith("Custom: no item 3")
 
+    @pytest.mark.guarantees("F32")
     async def test_a_background_task_that_fails_after_the_answer_is_grouped_too(
         self, site: Site, bus: EventBus
     ) -> None:
@@ -411,6 +415,7 @@ class TestCaptured:
         assert event.failure is not None
         assert event.failure.fingerprint == group.fingerprint
 
+    @pytest.mark.guarantees("F30")
     async def test_a_request_that_is_cancelled_tells_where(self, bus: EventBus) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             await anyio.sleep_forever()

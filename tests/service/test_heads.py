@@ -12,6 +12,7 @@ PARTS = st.binary(max_size=20)
 HEADERS = st.lists(st.tuples(PARTS, PARTS), max_size=10)
 
 
+@pytest.mark.guarantees("56")
 @given(HEADERS)
 def test_what_was_packed_unpacks_to_the_same_pairs_in_the_same_order(headers: list[tuple[bytes, bytes]]) -> None:
     assert unpack(pack(headers)[0]) == tuple(headers)

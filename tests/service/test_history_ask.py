@@ -58,6 +58,7 @@ def test_json_and_csv_for_programs(folder: Path) -> None:
     assert [(row["seq"], row["none"]) for row in table] == [("1", ""), ("2", "")]
 
 
+@pytest.mark.guarantees("31", "39")
 def test_what_was_captured_neither_moves_the_terminal_nor_is_a_formula(tmp_path: Path) -> None:
     sink = JsonLogSink.to_file(tmp_path / "requests.jsonl", "cafebabe")
     sink.write([Event(time=1, seq=1, path="/\x1b[2J[red]\u202e"), Event(time=2, seq=2, path="=cmd()")])

@@ -142,6 +142,7 @@ def test_parquet_without_a_column_that_came_later_reads_as_null(log: Path) -> No
     assert answer(log, 'SELECT seq, "http.route" FROM requests ORDER BY seq DESC') == [(7, None), (1, "/items/{id}")]
 
 
+@pytest.mark.guarantees("F22")
 def test_a_process_that_is_killed_while_converting_leaves_nothing_that_is_read(log: Path) -> None:
     write_log(log.with_name(ROTATED), 20)
     leftover = log.with_name(f".{Path(ROTATED).stem}.parquet.tmp")

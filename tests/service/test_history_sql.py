@@ -61,6 +61,7 @@ def test_what_cannot_be_answered_is_told_in_duckdbs_words(log: Path, sql: str, w
     assert words in str(caught.value)
 
 
+@pytest.mark.guarantees("40")
 @pytest.mark.parametrize(
     "sql",
     [
@@ -135,6 +136,7 @@ def test_a_folder_without_a_log_is_an_error_that_names_it(tmp_path: Path) -> Non
         ask(tmp_path / "requests.jsonl", "SELECT 1")
 
 
+@pytest.mark.guarantees("40")
 def test_a_name_that_is_a_pattern_is_refused_and_a_quote_in_it_is_not(tmp_path: Path) -> None:
     (tmp_path / "it's").mkdir()
     (tmp_path / "a[b]").mkdir()

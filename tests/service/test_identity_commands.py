@@ -107,6 +107,7 @@ def test_a_scope_that_nobody_knows_is_an_error_that_lists_them(run: Run) -> None
     assert_fails(run("token", "add", "ci"), 2, "--scope")
 
 
+@pytest.mark.guarantees("F41")
 def test_a_file_that_others_can_read_is_an_error_that_says_what_to_do(
     run: Run, variables: dict[str, str], tmp_path: Path
 ) -> None:
@@ -120,6 +121,7 @@ def test_a_file_that_others_can_read_is_an_error_that_says_what_to_do(
     assert_fails(serve, 1, f"chmod 600 {path}")
 
 
+@pytest.mark.guarantees("F41")
 def test_a_setting_that_means_nothing_is_named(run: Run) -> None:
     assert_fails(run("user", "list", REQSCOPE_CAPACITY="many"), 2, "$REQSCOPE_CAPACITY", "valid integer")
 
@@ -133,6 +135,7 @@ def test_names_that_a_terminal_would_read_are_shown_as_text(run: Run, tmp_path: 
     assert "[red]alice[/red]" in run("user", "list").stdout
 
 
+@pytest.mark.guarantees("F41")
 def test_config_shows_where_the_files_are_and_nothing_that_is_in_them(run: Run, tmp_path: Path) -> None:
     run("user", "add", "alice", typed=PASSWORD + "\n")
     token = run("token", "add", "ci", "--scope", "read").stdout.strip()

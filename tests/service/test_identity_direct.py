@@ -30,6 +30,7 @@ def test_a_request_from_this_machine_to_this_machine_is_direct(address: str, hos
     assert is_direct(asked(address, host))
 
 
+@pytest.mark.guarantees("62")
 @pytest.mark.parametrize(
     "scope",
     [

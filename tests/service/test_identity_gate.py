@@ -78,6 +78,7 @@ async def place(
         yield control, url
 
 
+@pytest.mark.guarantees("76", "80")
 async def test_every_route_is_closed_to_whoever_is_not_known(place: tuple[ControlPlane, str]) -> None:
     control, url = place
     found = dict[str, set[str]]()
@@ -101,6 +102,7 @@ async def test_every_route_is_closed_to_whoever_is_not_known(place: tuple[Contro
     assert {f"{method} /{name} 200" for method in ("GET", "HEAD") for name in ("livez", "readyz")} <= set(opened)
 
 
+@pytest.mark.guarantees("76")
 async def test_every_name_of_gradios_api_is_closed_too(place: tuple[ControlPlane, str]) -> None:
     control, url = place
     blocks: Any = vars(control.panel)["_blocks"]
@@ -121,6 +123,7 @@ async def test_every_name_of_gradios_api_is_closed_too(place: tuple[ControlPlane
             assert (await http.post("/gradio_api/component_server", json=call)).status_code in (401, 403), name
 
 
+@pytest.mark.guarantees("76")
 @pytest.mark.parametrize(
     "path",
     [
@@ -151,6 +154,7 @@ async def test_no_way_to_write_a_path_gets_round_the_gate(place: tuple[ControlPl
     assert answer.split()[1] in (b"401", b"403")
 
 
+@pytest.mark.guarantees("63")
 async def test_a_websocket_is_closed_before_it_is_open(place: tuple[ControlPlane, str]) -> None:
     control, _ = place
     sent = list[Message]()
@@ -239,6 +243,7 @@ async def test_a_token_is_for_the_api_and_for_what_it_was_made_for(
         assert await statuses(http) == expected
 
 
+@pytest.mark.guarantees("80")
 async def test_a_wrong_token_gets_no_further_than_none_even_where_everybody_is_let_in(
     site: Site, tmp_path: Path
 ) -> None:

@@ -282,6 +282,7 @@ class TestProxyHeader:
             assert await who(http, **{"x-forwarded-user": "alice"}) == "alice"
             assert await who(http, **{"x-forwarded-user": ""}) == 401
 
+    @pytest.mark.guarantees("62")
     async def test_nobody_else_is_believed_and_the_log_says_so(self, caplog: pytest.LogCaptureFixture) -> None:
         async with place(proxy_header("X-Forwarded-User", proxies="10.0.0.5")) as http:
             for _ in range(3):

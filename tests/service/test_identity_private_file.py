@@ -71,6 +71,7 @@ def test_changes_from_several_processes_at_once_are_all_kept(path: Path) -> None
     assert len(PrivateFile(path).records()) == 60
 
 
+@pytest.mark.guarantees("F41")
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])
 def test_a_file_that_others_can_read_is_refused_with_what_to_do(path: Path, mode: int) -> None:
     write(path, "{}", mode)
@@ -79,6 +80,7 @@ def test_a_file_that_others_can_read_is_refused_with_what_to_do(path: Path, mode
         PrivateFile(path).records()
 
 
+@pytest.mark.guarantees("F41")
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"a": 1}', "null", "\x00"])
 def test_a_file_of_something_else_is_refused_and_left_alone(path: Path, text: str) -> None:
     write(path, text)
@@ -91,6 +93,7 @@ def test_a_file_of_something_else_is_refused_and_left_alone(path: Path, text: st
     assert path.read_text() == text
 
 
+@pytest.mark.guarantees("F41")
 def test_a_link_is_not_followed_to_a_file_of_somebody_else(path: Path, tmp_path: Path) -> None:
     target = tmp_path / "target"
     write(target, json.dumps({"a": {}}))

@@ -37,6 +37,7 @@ def test_each_session_has_a_name_of_its_own_that_the_server_does_not_keep(sessio
         assert used(sessions, name).key != name
 
 
+@pytest.mark.guarantees("81")
 @pytest.mark.parametrize("name", ["", "x", "\ud800", "a" * 43, "\x00" * 100_000])
 def test_a_name_that_nobody_was_given_is_no_session(sessions: Sessions, name: str) -> None:
     sessions.begin(ALICE)
@@ -55,6 +56,7 @@ def test_a_session_ends_eight_hours_after_the_sign_in_however_much_it_is_used(se
     assert sessions.use(name) is None
 
 
+@pytest.mark.guarantees("81")
 def test_a_session_ends_half_an_hour_after_its_last_use(sessions: Sessions, clock: Clock) -> None:
     name = sessions.begin(ALICE)
     clock.now += IDLE - 1

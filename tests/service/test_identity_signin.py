@@ -138,6 +138,7 @@ async def test_the_way_back_is_a_path_here_or_it_is_not_taken(http: httpx.AsyncC
     assert (await http.get("/sign-in", params={"next": next_})).headers["location"] == "/"
 
 
+@pytest.mark.guarantees("81")
 async def test_signing_in_begins_a_new_session_and_ends_the_one_before(place: Place, http: httpx.AsyncClient) -> None:
     await signed_in(http)
     (before,) = dict(http.cookies).items()
@@ -151,6 +152,7 @@ async def test_signing_in_begins_a_new_session_and_ends_the_one_before(place: Pl
         assert (await is_in(old), await is_in(new)) == (False, True)
 
 
+@pytest.mark.guarantees("81")
 async def test_a_session_name_that_somebody_else_has_set_is_never_taken_over(
     place: Place, http: httpx.AsyncClient
 ) -> None:
@@ -164,6 +166,7 @@ async def test_a_session_name_that_somebody_else_has_set_is_never_taken_over(
         assert not await is_in(attacker)
 
 
+@pytest.mark.guarantees("81")
 async def test_two_browsers_of_one_user_have_a_session_each(place: Place, http: httpx.AsyncClient) -> None:
     async with place.client() as other:
         await signed_in(http)
@@ -174,6 +177,7 @@ async def test_two_browsers_of_one_user_have_a_session_each(place: Place, http: 
         assert (await is_in(http), await is_in(other)) == (False, True)
 
 
+@pytest.mark.guarantees("81")
 async def test_signing_out_ends_the_session_on_the_server_and_takes_the_cookie(
     place: Place, http: httpx.AsyncClient
 ) -> None:
@@ -189,6 +193,7 @@ async def test_signing_out_ends_the_session_on_the_server_and_takes_the_cookie(
         assert not await is_in(thief)
 
 
+@pytest.mark.guarantees("81")
 @pytest.mark.parametrize(("method", "path"), [("GET", "/sign-out"), ("HEAD", "/sign-out"), ("PUT", "/sign-in")])
 async def test_nothing_is_changed_by_looking(http: httpx.AsyncClient, method: str, path: str) -> None:
     await signed_in(http)
@@ -197,6 +202,7 @@ async def test_nothing_is_changed_by_looking(http: httpx.AsyncClient, method: st
     assert await is_in(http)
 
 
+@pytest.mark.guarantees("81")
 @pytest.mark.parametrize("seconds", [IDLE, LENGTH])
 async def test_a_session_that_is_over_lets_nobody_in(place: Place, http: httpx.AsyncClient, seconds: float) -> None:
     await signed_in(http)

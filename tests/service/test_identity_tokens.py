@@ -17,6 +17,7 @@ def tokens(path: Path) -> Tokens:
     return Tokens(path)
 
 
+@pytest.mark.guarantees("80")
 def test_a_token_is_found_by_itself_and_by_nothing_else(tokens: Tokens) -> None:
     made = {name: tokens.add(name, ["read"]) for name in ("a", "b", "c")}
 
@@ -92,6 +93,7 @@ def test_a_name_is_given_once_and_free_again_when_removed(tokens: Tokens) -> Non
         tokens.remove("x")
 
 
+@pytest.mark.guarantees("80")
 @pytest.mark.parametrize(
     ("sent", "token"),
     [
@@ -111,5 +113,6 @@ def test_a_token_is_read_from_one_header_and_cut_where_none_of_ours_is_so_long(
     assert bearer(scope_of(headers=[(b"authorization", each) for each in sent])) == token
 
 
+@pytest.mark.guarantees("80")
 def test_a_token_in_the_query_is_none() -> None:
     assert bearer(scope_of(query_string=b"token=rq_x&access_token=rq_x&authorization=Bearer%20rq_x")) is None

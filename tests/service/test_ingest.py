@@ -87,6 +87,7 @@ class TestLog:
         assert dict(event.request_headers)[b"authorization"] == b"Bearer " + MASK(b"s3cret")
         assert dict(event.request_headers)[b"x-tenant"] == b"7"
 
+    @pytest.mark.guarantees("1", "29")
     @pytest.mark.parametrize(
         ("body", "echo"),
         [
@@ -111,6 +112,7 @@ class TestLog:
         assert not set(answer.content) & {0x00, 0x1B}
         assert event.body == body
 
+    @pytest.mark.guarantees("24")
     @pytest.mark.parametrize("streamed", [False, True])
     async def test_a_body_of_one_mebibyte_is_accepted_and_one_byte_more_is_not(
         self, site: Site, plane: ASGIApp, bus: EventBus, streamed: bool
@@ -126,6 +128,7 @@ class TestLog:
         assert_problem(more, 413, "larger than 1048576 bytes")
         assert (refused.kind, refused.status, refused.body) == ("request", 413, b"")
 
+    @pytest.mark.guarantees("24", "53")
     async def test_a_body_that_says_it_is_huge_is_refused_without_being_sent(
         self, site: Site, plane: ASGIApp, bus: EventBus
     ) -> None:
@@ -139,6 +142,7 @@ class TestLog:
         (event,) = await published(bus)
         assert event.status == 413
 
+    @pytest.mark.guarantees("60")
     async def test_a_client_that_asks_first_is_not_told_to_send_what_is_too_large(
         self, site: Site, plane: ASGIApp
     ) -> None:
@@ -153,6 +157,7 @@ class TestLog:
         assert refused.startswith(b"HTTP/1.1 413 ")
         assert invited.startswith(b"HTTP/1.1 100 ")
 
+    @pytest.mark.guarantees("24")
     @pytest.mark.parametrize("path", ["/log", "/events"])
     async def test_a_client_that_sends_all_of_what_is_too_large_gets_its_answer(
         self, site: Site, plane: ASGIApp, path: str
@@ -162,6 +167,7 @@ class TestLog:
 
         assert_problem(answer, 413, "larger than")
 
+    @pytest.mark.guarantees("F7")
     async def test_what_comes_after_the_end_is_not_said_to_be_logged(
         self, site: Site, plane: ASGIApp, bus: EventBus
     ) -> None:
@@ -186,6 +192,7 @@ class TestLog:
         assert (event.kind, event.method, event.path, event.status) == ("request", method, path, 405)
         assert event.response_size == len(answer.content)
 
+    @pytest.mark.guarantees("F29", "70")
     @pytest.mark.parametrize(
         "head", [b"Content-Length: 1000\r\n\r\nhalf", b"Transfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n"]
     )
@@ -217,6 +224,7 @@ class TestLog:
 
 
 class TestEvents:
+    @pytest.mark.guarantees("71")
     @pytest.mark.parametrize(
         ("body", "content_type"),
         [
@@ -258,6 +266,7 @@ class TestEvents:
         assert answer.json()["accepted"] == 1
         assert event.path == "/x"
 
+    @pytest.mark.guarantees("66")
     async def test_a_batch_in_gzip_is_unpacked(self, site: Site, plane: ASGIApp, bus: EventBus) -> None:
         body = b'{"n":1}\n' * 2_000
         async with site.client(plane) as client:
@@ -268,6 +277,7 @@ class TestEvents:
         assert answer.json()["accepted"] == 2_000
         assert bus.ring.last == 2_000
 
+    @pytest.mark.guarantees("66", "68")
     @pytest.mark.parametrize(
         ("body", "status", "words"),
         [
@@ -293,6 +303,7 @@ class TestEvents:
         assert_problem(answer, status, words)
         assert (event.kind, event.path, event.status) == ("request", "/events", status)
 
+    @pytest.mark.guarantees("67")
     @pytest.mark.parametrize("encoding", ["br", "compress", "gzip, gzip", "x"])
     async def test_an_encoding_that_is_not_known_is_refused_and_the_known_one_named(
         self, site: Site, plane: ASGIApp, encoding: str
@@ -303,6 +314,7 @@ class TestEvents:
         assert_problem(answer, 415, "Content-Encoding: gzip or deflate or zstd")
         assert answer.headers["accept-encoding"] == "gzip, deflate, zstd"
 
+    @pytest.mark.guarantees("69")
     async def test_bad_lines_are_told_and_cost_no_good_one(self, site: Site, plane: ASGIApp, bus: EventBus) -> None:
         body = b'{"n":1}\nnonsense\n\n{"a":"\xff"}\n{"n":2}\n{"http.response.status_code":"200"}\n'
         async with site.client(plane) as client:
@@ -314,6 +326,7 @@ class TestEvents:
         assert [error["line"] for error in answer.json()["errors"]] == [2, 4, 6]
         assert [event.body for event in events] == [b'{"n":1}', b'{"n":2}']
 
+    @pytest.mark.guarantees("69")
     async def test_a_batch_without_one_good_record_is_a_problem_that_counts_them(
         self, site: Site, plane: ASGIApp, bus: EventBus
     ) -> None:
@@ -333,6 +346,7 @@ class TestEvents:
         assert (answer.status_code, answer.json()) == (200, {"accepted": 0, "rejected": 0, "errors": []})
         assert bus.ring.last == 0
 
+    @pytest.mark.guarantees("69")
     async def test_ten_thousand_lines_are_accepted_and_one_more_is_not(
         self, site: Site, plane: ASGIApp, bus: EventBus
     ) -> None:
@@ -344,6 +358,7 @@ class TestEvents:
         assert_problem(more, 413, "send at most 10000 at a time")
         assert bus.ring.last == 10_001  # with the event of the request that was refused
 
+    @pytest.mark.guarantees("69")
     async def test_a_batch_of_eight_mebibytes_is_accepted_and_one_byte_more_is_not(
         self, site: Site, plane: ASGIApp, bus: EventBus
     ) -> None:
@@ -461,6 +476,7 @@ async def test_no_body_is_answered_with_an_error_of_ours_and_every_line_is_accou
         assert told["accepted"] + told["rejected"] == len(lines)
 
 
+@pytest.mark.guarantees("18", "26")
 @settings(max_examples=200, deadline=None)
 @given(BYTES)
 async def test_no_body_of_a_log_is_refused(body: bytes) -> None:
@@ -473,6 +489,7 @@ async def test_no_body_of_a_log_is_refused(body: bytes) -> None:
     assert bus.ring.since(0).events[0].body == body
 
 
+@pytest.mark.guarantees("52")
 @pytest.mark.parametrize(
     ("length", "status"), [(b"-1", 400), (b"x", 400), (b"", 400), (b"1" * 20, 413), (b"9" * 5_000, 413)]
 )
@@ -499,6 +516,7 @@ RECORDS = [
 ]
 
 
+@pytest.mark.guarantees("15", "20", "22", "31", "35", "36")
 async def test_hostile_records_reach_the_api_and_the_log_as_the_text_they_are(site: Site, tmp_path: Path) -> None:
     log = tmp_path / "events.jsonl"
     pipeline = Pipeline(Settings(log="file", log_file=log))
@@ -528,6 +546,7 @@ async def test_hostile_records_reach_the_api_and_the_log_as_the_text_they_are(si
     assert [detail.get("body_base64") for detail in details[len(RECORDS) :]] == ["//4=", "G1sySps=", None, "7aCA"]
 
 
+@pytest.mark.guarantees("82")
 @pytest.mark.parametrize(
     "duration",
     [

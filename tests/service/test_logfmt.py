@@ -41,6 +41,7 @@ def test_pairs_keep_their_order_and_a_key_that_cannot_be_one_is_left_out() -> No
     )
 
 
+@pytest.mark.guarantees("34")
 @given(st.dictionaries(st.from_regex(r"[a-z.]{1,8}", fullmatch=True), st.text() | st.integers(), max_size=5))
 def test_every_line_can_be_read_back(entry: dict[str, str | int]) -> None:
     line = logfmt(entry)

@@ -88,6 +88,7 @@ class TestStandardLibrary:
         with watching_logs():
             assert told(await event_of(app, bus)) == [("info", "shop.orders", "fine")]
 
+    @pytest.mark.guarantees("F39")
     async def test_the_servers_access_log_and_our_own_lines_are_not_among_them(self, bus: EventBus) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             for name in ("uvicorn.access", "reqscope.service.faults", "uvicorn.error", "uvicorn"):

@@ -221,6 +221,7 @@ async def test_what_the_monitor_says_of_itself_is_there(
     assert of(found, "reqscope_events_dropped_total", reader="failures", reason="lost") == 0
 
 
+@pytest.mark.guarantees("F9")
 async def test_a_sink_that_cannot_write_is_seen(site: Site) -> None:
     pipeline = Pipeline(Settings(log="file", log_file="/dev/full"))  # type: ignore[arg-type]
     app = FastAPI()
@@ -267,6 +268,7 @@ async def test_the_format_is_the_one_that_is_asked_for(api: httpx.AsyncClient, a
     assert answer.text.endswith("# EOF\n") is preferred
 
 
+@pytest.mark.guarantees("F39")
 @pytest.mark.parametrize("capture_panel", [False, True])
 async def test_the_monitor_does_not_count_its_own_scrapes_unless_told_to_watch_itself(capture_panel: bool) -> None:
     app = Starlette()

@@ -106,6 +106,7 @@ class TestFaults:
 
 
 class TestReservedPaths:
+    @pytest.mark.guarantees("79")
     @pytest.mark.parametrize("path", ["/log", "//log", "/%6cog", "/x/../log", "/events", "/./events/", "/livez"])
     async def test_no_stub_answers_them_however_they_are_written(self, path: str) -> None:
         store = store_of("{name: any, response: {body: stub}}")
@@ -130,6 +131,7 @@ async def test_head_is_answered_as_get_is_without_a_body() -> None:
     assert (answer.status_code, answer.content, answer.headers["content-length"]) == (200, b"", "5")
 
 
+@pytest.mark.guarantees("78")
 async def test_on_the_panels_port_an_answer_cannot_touch_the_panel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

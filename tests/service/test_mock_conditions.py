@@ -116,6 +116,7 @@ def test_what_cannot_be_matched_by_is_refused_when_it_is_loaded(request_: str, w
     assert why in str(caught.value)
 
 
+@pytest.mark.guarantees("F40")
 def test_a_pattern_that_keeps_other_engines_busy_for_ever_takes_no_time() -> None:
     store = store_of("request: {query: {q: {regex: '(a+)+b'}}}")
     begun = time.process_time()

@@ -20,6 +20,7 @@ def error_of(text: str, file: Path | None = None) -> StubError:
     return caught.value
 
 
+@pytest.mark.guarantees("F41")
 @pytest.mark.parametrize(
     ("text", "line", "key", "why"),
     [
@@ -86,6 +87,7 @@ class TestBodiesInFiles:
         assert found is not None
         assert (found[1].body, dict(found[1].headers)) == (b'{"id": 1}', {b"content-type": b"application/json"})
 
+    @pytest.mark.guarantees("40")
     @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "link", "nothing"])
     def test_no_other_file_can_be_named(self, tmp_path: Path, name: str) -> None:
         (tmp_path / "secret").write_text("secret")
@@ -101,6 +103,7 @@ class TestBodiesInFiles:
         assert "only by a stub that is in a file" in error_of("response: {file: a.json}").message
 
 
+@pytest.mark.guarantees("78")
 @pytest.mark.parametrize(
     ("response", "why"),
     [

@@ -38,6 +38,7 @@ def test_values_of_the_request_are_written(template: str, text: str) -> None:
     assert body_of(stub, "POST", "/pay/7?q=a%20b", content, x_tenant="acme") == text
 
 
+@pytest.mark.guarantees("35")
 def test_in_json_a_value_keeps_its_type_and_never_becomes_json_of_its_own() -> None:
     stub = "response: {json: {amount: '{{request.json.amount}}', note: 'for {{request.json.who}}', n: null}}"
     content = json.dumps({"amount": 5, "who": '"}, "admin": true, {"'}).encode()
@@ -58,6 +59,7 @@ def test_in_a_body_values_are_quoted_as_its_type_has_it() -> None:
     assert json.loads(body_of(document, "GET", hostile)) == {"q": '<script>"'}
 
 
+@pytest.mark.guarantees("78")
 def test_a_value_in_a_header_begins_no_header_of_its_own() -> None:
     found = store_of("response: {headers: {X-Echo: '{{request.query.q}}'}}").answer(
         asked("GET", "/?q=a%0d%0aSet-Cookie:%20b=1")
@@ -67,6 +69,7 @@ def test_a_value_in_a_header_begins_no_header_of_its_own() -> None:
     assert dict(found[1].headers)[b"x-echo"] == b"a  Set-Cookie: b=1"
 
 
+@pytest.mark.guarantees("35")
 def test_what_is_written_is_not_read_as_a_template_again() -> None:
     assert body_of("response: {body: '{{request.query.q}}'}", "GET", "/?q={{request.method}}") == "{{request.method}}"
 
@@ -75,6 +78,7 @@ def test_braces_are_left_alone_where_there_is_no_template() -> None:
     assert body_of("response: {template: false, body: '{{request.method}}'}") == "{{request.method}}"
 
 
+@pytest.mark.guarantees("78")
 def test_a_request_is_not_multiplied_into_gigabytes() -> None:
     found = store_of(json.dumps({"response": {"body": "{{request.body}}" * 10_000}})).answer(
         asked("POST", "/", b"x" * 1_000_000)

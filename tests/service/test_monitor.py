@@ -61,6 +61,7 @@ async def stats_of(http: httpx.AsyncClient, panel: str = "/reqscope") -> Any:
     return (await http.get(f"{panel}/api/stats")).json()
 
 
+@pytest.mark.guarantees("F39")
 @pytest.mark.parametrize("make", [fastapi_app, starlette_app], ids=["FastAPI", "Starlette"])
 async def test_one_line_gives_an_application_a_panel_that_sees_every_request_but_its_own(
     make: Callable[[], Starlette],
@@ -113,6 +114,7 @@ async def test_an_application_with_a_root_path_of_its_own_finds_everything_too(p
         assert await paths_seen_by(http, f"{path}/reqscope") == [f"{path}/hello/you"]
 
 
+@pytest.mark.guarantees("F25")
 async def test_the_applications_own_lifespan_runs_and_its_state_passes() -> None:
     steps: list[str] = []
 
@@ -140,6 +142,7 @@ async def test_the_applications_own_lifespan_runs_and_its_state_passes() -> None
     assert monitor.bus.closed
 
 
+@pytest.mark.guarantees("F25")
 async def test_what_a_lifespan_raises_at_the_start_keeps_the_server_from_starting() -> None:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
@@ -248,6 +251,7 @@ async def test_two_applications_in_one_process_know_nothing_of_each_other() -> N
     assert monitors[0].bus.boot != monitors[1].bus.boot
 
 
+@pytest.mark.guarantees("79")
 @pytest.mark.parametrize("kind", ["route", "mount"])
 async def test_a_route_that_catches_everything_does_not_hide_the_panel(kind: str) -> None:
     async def anything(request: Request) -> Response:
@@ -389,6 +393,7 @@ async def test_the_answer_to_an_error_is_seen_with_the_exception_that_it_answers
     assert monitor.faults.statistics().total == 0
 
 
+@pytest.mark.guarantees("F39")
 async def test_two_monitors_of_one_application_see_every_request_once_each() -> None:
     app = fastapi_app()
     monitors = [Monitor(app, path="/one"), Monitor(app, path="/other")]
@@ -432,6 +437,7 @@ class TestSignals:
     def lifespan(app: FastAPI) -> AbstractAsyncContextManager[object]:
         return app.router.lifespan_context(app)
 
+    @pytest.mark.guarantees("F23")
     async def test_whoever_handled_a_signal_before_still_does_and_does_again_afterwards(self) -> None:
         app, signals = fastapi_app(), list[int]()
         Monitor(app)
@@ -445,6 +451,7 @@ class TestSignals:
             assert signals == [signal.SIGTERM]
             assert signal.getsignal(signal.SIGTERM) is handle
 
+    @pytest.mark.guarantees("F23")
     @pytest.mark.parametrize("handler", [signal.SIG_DFL, signal.SIG_IGN])
     async def test_what_nobody_handled_is_left_alone(self, handler: signal.Handlers) -> None:
         app = fastapi_app()
@@ -467,6 +474,7 @@ class TestSignals:
                 signal.signal(signal.SIGTERM, mine)
             assert signal.getsignal(signal.SIGTERM) is mine
 
+    @pytest.mark.guarantees("F23")
     async def test_a_host_in_a_real_server_ends_promptly_and_writes_what_it_holds(self, tmp_path: Path) -> None:
         (tmp_path / "host.py").write_text(
             "from pathlib import Path\n"

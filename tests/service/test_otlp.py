@@ -175,6 +175,7 @@ class TestTraces:
         assert (event.path, event.status) == ("/v1/traces", 400)
         assert counts.rejected_spans == 1
 
+    @pytest.mark.guarantees("43")
     async def test_secrets_are_masked_wherever_a_span_may_hold_them(
         self, site: Site, plane: ASGIApp, bus: EventBus
     ) -> None:
@@ -341,6 +342,7 @@ class TestRefusals:
         assert "gzip" in encoding.json()["message"]
         assert method.headers["allow"] == "POST"
 
+    @pytest.mark.guarantees("66")
     @pytest.mark.parametrize("headers", [PROTOBUF, JSON], ids=["protobuf", "JSON"])
     async def test_what_is_too_large_packed_or_unpacked_is_refused(
         self, site: Site, plane: ASGIApp, headers: dict[str, str]
@@ -371,6 +373,7 @@ class TestRefusals:
         assert answer.status_code == 413
         assert b"10000 records" in answer.content
 
+    @pytest.mark.guarantees("10")
     async def test_depth_costs_the_record_that_has_it(self, site: Site, plane: ASGIApp, counts: OtlpCounts) -> None:
         deep: Any = "x"
         for _ in range(70):

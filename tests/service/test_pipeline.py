@@ -105,6 +105,7 @@ async def test_other_readers_run_beside_and_end_with_the_bus() -> None:
     assert seen == [1, 2, 3, 1, 2, 3, -1, -1]
 
 
+@pytest.mark.guarantees("F3")
 async def test_a_reader_that_does_not_end_is_ended() -> None:
     pipeline = Pipeline(Settings(log="none"))
     cancelled: list[bool] = []
@@ -122,6 +123,7 @@ async def test_a_reader_that_does_not_end_is_ended() -> None:
     assert cancelled == [True]
 
 
+@pytest.mark.guarantees("F3")
 async def test_a_reader_that_fails_ends_alone_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     pipeline = Pipeline(Settings(log="none"))
 
@@ -163,6 +165,7 @@ def is_open(path: Path) -> bool:
     return any(each.path == str(path) for each in psutil.Process().open_files())
 
 
+@pytest.mark.guarantees("F3", "F11")
 async def test_one_sink_that_fails_does_not_keep_the_other_from_writing(
     capfdbinary: pytest.CaptureFixture[bytes],
 ) -> None:
@@ -175,6 +178,7 @@ async def test_one_sink_that_fails_does_not_keep_the_other_from_writing(
     assert len(capfdbinary.readouterr().out.splitlines()) == 3
 
 
+@pytest.mark.guarantees("F39")
 async def test_a_warning_about_a_sink_is_not_among_the_lines_of_the_log(
     capfdbinary: pytest.CaptureFixture[bytes],
 ) -> None:

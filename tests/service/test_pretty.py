@@ -89,6 +89,7 @@ def test_it_reads_what_the_stream_sends() -> None:
     assert shown.rstrip().endswith("K: \\x9b1m")
 
 
+@pytest.mark.guarantees("31", "32", "33")
 @given(st.dictionaries(st.sampled_from([*BASE, "error.type", "body", "client.address", "url.query"]), json_values))
 def test_whatever_a_server_sends_is_one_line_that_no_terminal_obeys(entry: dict[str, Any]) -> None:
     shown = Pretty(False)(entry)

@@ -21,6 +21,7 @@ def test_a_problem_says_what_happened_in_the_members_of_the_standard() -> None:
     }
 
 
+@pytest.mark.guarantees("31")
 @settings(deadline=None)
 @given(st.text(st.characters(categories=None)))
 def test_a_problem_is_one_line_of_json_that_a_terminal_survives_whatever_it_quotes(detail: str) -> None:
@@ -30,6 +31,7 @@ def test_a_problem_is_one_line_of_json_that_a_terminal_survives_whatever_it_quot
     assert not set(body) & {*map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0)), "\u2028", "\u2029", "\u202e"}
 
 
+@pytest.mark.guarantees("19")
 def test_a_lone_surrogate_in_a_problem_becomes_its_escape() -> None:
     assert json.loads(problem(400, "\ud800"))["detail"] == "\\ud800"
 

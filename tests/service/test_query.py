@@ -193,6 +193,7 @@ class TestEvents:
     ) -> None:
         assert (await problem(api, "/api/events", 422, **{name: value})).startswith(f"query.{name}: ")
 
+    @pytest.mark.guarantees("F40", "42")
     @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(text=st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
     async def test_no_text_for_a_filter_is_answered_with_an_error_of_ours(
@@ -397,6 +398,7 @@ class TestHealth:
         assert (answer.status_code, answer.json()) == (503, {"status": "closed"})
         assert await get(api, "/livez") == {"status": "ok"}
 
+    @pytest.mark.guarantees("F9")
     async def test_a_log_on_a_full_disk_is_named_and_events_are_still_taken(
         self, site: Site, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -436,6 +438,7 @@ async def test_the_api_describes_itself(api: httpx.AsyncClient) -> None:
     assert all("summary" in path["get"] for path in described["paths"].values())
 
 
+@pytest.mark.guarantees("F1")
 async def test_readers_over_http_disturb_no_one(api: httpx.AsyncClient, pipeline: Pipeline) -> None:
     async with anyio.create_task_group() as tasks:
         for _ in range(30):

@@ -38,6 +38,7 @@ def pieces(exchange: Exchange, redaction: Redaction = REDACTION, *, complete: bo
     ]
 
 
+@pytest.mark.guarantees("43")
 @pytest.mark.parametrize("name", [name for name in SENSITIVE if "cookie" not in name])
 def test_each_sensitive_name_is_masked_in_every_spelling(name: str) -> None:
     for spelling in (text.encode() for text in spellings(name)):
@@ -46,6 +47,7 @@ def test_each_sensitive_name_is_masked_in_every_spelling(name: str) -> None:
         assert REDACTION.body(b'{"%s": "%s"}' % (spelling, SECRET), b"") == b'{"%s": "%s"}' % (spelling, MASKED)
 
 
+@pytest.mark.guarantees("43")
 @pytest.mark.parametrize("canary", CANARIES, ids=lambda canary: canary.name)
 def test_no_canary_can_be_found_wherever_it_is_put(canary: Canary) -> None:
     for place, put in PLACES.items():
@@ -73,6 +75,7 @@ def around_masks(redacted: bytes) -> tuple[bytes, bytes]:
     return (parts[0], parts[-1]) if len(parts) > 1 else (redacted, b"")
 
 
+@pytest.mark.guarantees("44")
 @pytest.mark.parametrize("canary", CANARIES, ids=lambda canary: canary.name)
 def test_the_start_of_a_canary_is_masked_where_the_body_is_cut_off(canary: Canary) -> None:
     for exchange in cut_off(canary):
@@ -90,6 +93,7 @@ def test_the_canaries_are_where_they_are_looked_for() -> None:
         assert len(exchanges) > 30
 
 
+@pytest.mark.guarantees("43")
 def test_headers_keep_their_names_their_order_and_their_duplicates() -> None:
     headers = [
         (b"Host", b"example.org"),
@@ -388,6 +392,7 @@ def test_redacting_headers_changes_values_and_nothing_else(headers: list[tuple[b
     assert [name for name, _ in masked] == [name for name, _ in headers]
 
 
+@pytest.mark.guarantees("43")
 @pytest.mark.parametrize(
     "unit",
     [

@@ -42,6 +42,7 @@ PARTS = (
 )
 
 
+@pytest.mark.guarantees("45")
 @pytest.mark.parametrize("content_type", [b"multipart/form-data; boundary=B", b'multipart/mixed; a=b; Boundary="B"'])
 def test_the_parts_of_a_form_are_masked_each_in_its_way(content_type: bytes) -> None:
     body = PARTS % (b"s3cret\r\nor two", b"s3cret", KEY)
@@ -53,6 +54,7 @@ def test_the_parts_of_a_form_are_masked_each_in_its_way(content_type: bytes) -> 
     )
 
 
+@pytest.mark.guarantees("45")
 @pytest.mark.parametrize("content_type", [b"", b"text/plain", b"multipart/form-data; boundary=wrong"])
 def test_a_boundary_is_found_where_it_is_not_declared(content_type: bytes) -> None:
     body = PARTS.removeprefix(b"preamble\r\n")
@@ -60,6 +62,7 @@ def test_a_boundary_is_found_where_it_is_not_declared(content_type: bytes) -> No
     assert REDACTION.body(body % (b"a b", b"s3cret", b""), content_type) == body % (REDACTION.mask(b"a b"), MASKED, b"")
 
 
+@pytest.mark.guarantees("45")
 def test_parts_inside_parts_are_masked() -> None:
     inner = b'--C\r\nContent-Disposition: form-data; name="pin"\r\n\r\n%s\r\n--C--'
     outer = b"--B\r\nContent-Type: multipart/mixed; boundary=C\r\n\r\n%s\r\n--B--"
@@ -67,6 +70,7 @@ def test_parts_inside_parts_are_masked() -> None:
     assert REDACTION.body(outer % (inner % b"s3cret"), b"multipart/mixed; boundary=B") == outer % (inner % MASKED)
 
 
+@pytest.mark.guarantees("44")
 @pytest.mark.parametrize("length", range(len(b"s3cret") + 1))
 def test_a_part_that_is_cut_off_is_masked(length: int) -> None:
     head = b'--B\r\nContent-Disposition: form-data; name="pin"\r\n\r\n'
@@ -76,6 +80,7 @@ def test_a_part_that_is_cut_off_is_masked(length: int) -> None:
     assert REDACTION.body(head + secret, b"multipart/form-data; boundary=B", complete=False) == masked
 
 
+@pytest.mark.guarantees("16", "17")
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
 @pytest.mark.parametrize("declared", [True, False])
 def test_wide_characters_are_decoded_and_encoded_again(encoding: str, declared: bool) -> None:
@@ -88,6 +93,7 @@ def test_wide_characters_are_decoded_and_encoded_again(encoding: str, declared: 
     assert REDACTION.readable(clean.encode(encoding), content_type)
 
 
+@pytest.mark.guarantees("16", "17")
 def test_wide_characters_may_be_broken() -> None:
     body = '{"password": "s3cret'.encode("utf-16-le")
     broken = '{"password": "s3cret"}'.encode("utf-32-le") + b"\xff\xff\xff\xff"
@@ -98,15 +104,18 @@ def test_wide_characters_may_be_broken() -> None:
     assert b"s\0\0\x003" not in REDACTION.body(broken, b"")
 
 
+@pytest.mark.guarantees("16", "17")
 def test_a_declared_charset_that_is_a_lie_hides_nothing() -> None:
     assert REDACTION.body(b'{"password": "s3cret"}', b"text/plain; charset=utf-16") == b'{"password": "%s"}' % MASKED
 
 
+@pytest.mark.guarantees("16", "17")
 @pytest.mark.parametrize("mark", [b"\xff\xfe", b"\xfe\xff"])
 def test_a_byte_order_mark_that_lies_hides_nothing(mark: bytes) -> None:
     assert REDACTION.body(mark + b"password=s3cret&n=1", FORM) == mark + b"password=" + MASKED + b"&n=1"
 
 
+@pytest.mark.guarantees("18", "45")
 @pytest.mark.parametrize(
     "body", [b'{"password": "s3cret", "n": "caf\xe9"}', b'{"password": "s3cret"}\0', b'\xef\xbb\xbf{"pin":"s3cret"}']
 )
@@ -165,6 +174,7 @@ def test_what_is_readable_is_text_of_any_kind(body: bytes, content_type: bytes, 
     assert REDACTION.readable(body, content_type) is readable
 
 
+@pytest.mark.guarantees("44")
 def test_a_secret_is_masked_wherever_the_body_is_cut_off() -> None:
     body = json.dumps({"id": 1, "user": {"password": "s3cret-value-of-some-length"}, "n": 2}).encode()
     start = body.index(b"s3cret")

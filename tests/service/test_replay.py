@@ -283,6 +283,7 @@ async def test_a_body_that_was_cut_has_to_be_given(host: Host) -> None:
     assert host.got[-1].body == b""
 
 
+@pytest.mark.guarantees("77")
 @pytest.mark.parametrize(
     "browser",
     [
@@ -333,6 +334,7 @@ async def test_replays_are_found_by_the_filter(host: Host) -> None:
     assert all(each["replay_of"] for each in everything)
 
 
+@pytest.mark.guarantees("77")
 async def test_a_redirect_is_shown_and_not_followed(host: Host) -> None:
     answer = await host.replay(await host.captured("GET", "/elsewhere"))
 
@@ -340,6 +342,7 @@ async def test_a_redirect_is_shown_and_not_followed(host: Host) -> None:
     assert [got.target for got in host.got] == ["/elsewhere", "/elsewhere"]
 
 
+@pytest.mark.guarantees("77")
 async def test_a_host_that_was_edited_in_changes_nothing_about_where_it_goes(host: Host) -> None:
     answer = await host.replay(await host.captured(), headers=[("host", "192.0.2.1")])
 
@@ -362,6 +365,7 @@ async def test_a_long_response_is_read_to_its_end(host: Host) -> None:
 
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.__name__)
 class TestOneByOne:
+    @pytest.mark.guarantees("77")
     async def test_it_is_off_unless_asked_for(self, mode: Callable[..., AbstractAsyncContextManager[Host]]) -> None:
         async with mode(()) as host:
             event = await host.captured()
@@ -417,6 +421,7 @@ async def test_an_application_that_is_down_is_said_to_be() -> None:
     assert (answer.status_code, "cannot be reached" in answer.json()["detail"]) == (502, True)
 
 
+@pytest.mark.guarantees("77")
 async def test_the_panel_itself_is_no_target_even_when_it_is_watched() -> None:
     async with mounted(("GET", "POST"), capture_panel=True) as host:
         event = await host.captured("GET", "/reqscope/api/stats")

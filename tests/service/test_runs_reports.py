@@ -55,6 +55,7 @@ class Tags(HTMLParser):
         self.handlers += [name for name, _ in attrs if name.startswith("on")]
 
 
+@pytest.mark.guarantees("36", "37")
 @pytest.mark.parametrize("page", ["report", "comparison"])
 def test_a_page_needs_nothing_from_elsewhere_and_runs_nothing(page: str) -> None:
     text = report_html(hostile()) if page == "report" else comparison_html(Comparison([hostile(), hostile()]))
@@ -77,6 +78,7 @@ def test_a_report_says_what_came_of_the_run() -> None:
     assert "every request that reached the application is counted" in text
 
 
+@pytest.mark.guarantees("39")
 def test_csv_has_a_row_for_each_route_and_no_formula() -> None:
     rows = list(csv.DictReader(io.StringIO(report_csv(hostile()))))
 
@@ -86,6 +88,7 @@ def test_csv_has_a_row_for_each_route_and_no_formula() -> None:
     assert float(rows[0]["p95"]) == pytest.approx(0.4, rel=0.01)
 
 
+@pytest.mark.guarantees("36", "37")
 def test_markdown_means_nothing_of_what_was_captured() -> None:
     text = report_markdown(hostile())
 

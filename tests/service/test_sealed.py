@@ -342,6 +342,7 @@ class TestWhoseBodiesAreKept:
 
 
 class TestBodies:
+    @pytest.mark.guarantees("45")
     @pytest.mark.parametrize(
         ("encoding", "pack_"),
         [(b"gzip", gzip.compress), (b"deflate", zlib.compress), (b"GZIP", gzip.compress)],
@@ -359,6 +360,7 @@ class TestBodies:
 
         assert (body.data, body.captured) == (b"a" * CAP, len(packed))
 
+    @pytest.mark.guarantees("44")
     @given(st.integers(CAP - len(SECRET) - 30, CAP + 10), st.booleans())
     def test_a_secret_that_the_cap_cuts_in_two_is_masked_all_the_same(self, at: int, packed: bool) -> None:
         text = json.dumps({"pad": "x" * at, "password": SECRET, "more": "y" * 2_000}).encode()
@@ -371,6 +373,7 @@ class TestBodies:
         assert len(body.data) <= CAP
         assert SECRET[:6].encode() not in body.data
 
+    @pytest.mark.guarantees("45")
     @pytest.mark.parametrize("path", ["/login", "/v1/sign-in", "/oauth/token", "/session", "/reset-password"])
     @pytest.mark.parametrize(
         ("body", "headers"),
@@ -388,12 +391,14 @@ class TestBodies:
         assert (shown.data, shown.captured) == (b"", len(body))
         assert shown.withheld is not None
 
+    @pytest.mark.guarantees("45")
     def test_what_says_that_it_is_packed_and_is_not_is_shown_masked(self) -> None:
         body = body_of(exchange(b'{"pin": 1234, "a": 1}', {b"content-encoding": b"gzip"}, "/login"))
 
         assert body.withheld is None
         assert body.data == b'{"pin": "' + MASK(b"1234") + b'", "a": 1}'
 
+    @pytest.mark.guarantees("45")
     def test_what_is_packed_in_a_way_that_is_not_known_is_withheld_everywhere(self) -> None:
         body = body_of(exchange(b"\x1b\x81\x00\xf8%\x14\x94R", {b"content-encoding": b"br"}, "/articles"))
 

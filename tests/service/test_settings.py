@@ -133,6 +133,7 @@ def test_an_empty_list_of_names_to_mask_masks_nothing(text: str, monkeypatch: py
     assert Redaction(Settings().redact).query(b"password=shown") == b"password=shown"
 
 
+@pytest.mark.guarantees("F41")
 @pytest.mark.parametrize(
     ("name", "variable", "text"),
     [
@@ -179,6 +180,7 @@ def test_a_value_that_means_nothing_is_refused_by_name(
     assert error["input"] == text
 
 
+@pytest.mark.guarantees("F41")
 def test_an_unknown_argument_is_refused_by_name() -> None:
     unknown: dict[str, Any] = {"colour": "red"}
 

@@ -74,6 +74,7 @@ async def a_page(http: httpx.AsyncClient) -> AsyncGenerator[httpx.Response]:
         yield stream
 
 
+@pytest.mark.guarantees("F23")
 @pytest.mark.parametrize(("held", "http"), [(a_stream, "h11"), (a_page, "httptools")])
 async def test_a_server_that_has_answered_as_many_requests_as_it_may_ends(held: Any, http: Any) -> None:
     server = Server(configured(http=http, limit_max_requests=20))
@@ -90,6 +91,7 @@ async def test_a_server_that_has_answered_as_many_requests_as_it_may_ends(held: 
         assert not server.should_exit
 
 
+@pytest.mark.guarantees("F23")
 def test_a_server_in_a_thread_ends_too() -> None:
     """There no signal comes, and nobody handles one: tests run servers so."""
     server = uvicorn.Server(configured())

@@ -369,6 +369,7 @@ class TestSlowReaders:
             await connected(bus)
             yield connection
 
+    @pytest.mark.guarantees("F1", "F38")
     async def test_one_that_does_not_read_misses_exactly_what_the_ring_evicts(
         self, stuck: anyio.abc.SocketStream, bus: EventBus
     ) -> None:
@@ -394,6 +395,7 @@ class TestSlowReaders:
         assert len(shown) + missed == total
         assert shown == sorted(set(shown))
 
+    @pytest.mark.guarantees("F1", "F38")
     async def test_one_that_does_not_read_holds_no_events(self, stuck: anyio.abc.SocketStream, bus: EventBus) -> None:
         async def lap() -> None:
             for _ in range(20):
@@ -416,6 +418,7 @@ class TestSlowReaders:
         assert bus.statistics().readers[0].missed > 5_000
         assert grown < 4_000_000, "a ring full is 20 MB"
 
+    @pytest.mark.guarantees("F1", "F23")
     async def test_one_that_does_not_read_does_not_hold_up_the_end(
         self, stuck: anyio.abc.SocketStream, bus: EventBus, streams: Streams
     ) -> None:

@@ -90,6 +90,7 @@ async def chunks() -> AsyncGenerator[bytes]:
 
 
 class TestOnTheWire:
+    @pytest.mark.guarantees("F33")
     @pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
     async def test_a_stream_has_the_same_chunks(self, site: Site, bus: EventBus, method: str) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -100,12 +101,14 @@ class TestOnTheWire:
         assert bare.count(b"8\r\nchunk") == (0 if method == "HEAD" else 3)
         assert bus.ring.last == 1
 
+    @pytest.mark.guarantees("F33")
     @pytest.mark.parametrize("more", ["", "Range: bytes=2-9\r\n", 'If-None-Match: "never"\r\n'])
     async def test_a_file_is_the_same(self, site: Site, bus: EventBus, more: str) -> None:
         bare = await same_bytes(site, bus, FileResponse(__file__), get(more=f"{more}Connection: close\r\n"))
 
         assert bare.startswith(b"HTTP/1.1 206" if "Range" in more else b"HTTP/1.1 200")
 
+    @pytest.mark.guarantees("F33")
     @pytest.mark.parametrize("status", [204, 304, 404, 500])
     async def test_an_answer_without_a_body_is_the_same(self, site: Site, bus: EventBus, status: int) -> None:
         await same_bytes(site, bus, PlainTextResponse(status_code=status), get())
@@ -122,6 +125,7 @@ class TestOnTheWire:
         assert (await same_bytes(site, bus, reads, request)).startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200")
         assert (await same_bytes(site, bus, refuses, request)).startswith(b"HTTP/1.1 417")
 
+    @pytest.mark.guarantees("F33")
     @pytest.mark.parametrize(
         "messages",
         [
@@ -153,6 +157,7 @@ class TestOnTheWire:
         assert len(refusals) == 2
         assert refusals[0] == refusals[1]
 
+    @pytest.mark.guarantees("F34")
     async def test_requests_on_one_connection_are_answered_the_same(self, site: Site, bus: EventBus) -> None:
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             message = await receive()
@@ -170,6 +175,7 @@ class TestOnTheWire:
 class TestPipelines:
     """uvicorn begins the next request of a pipeline in the context of the one before."""
 
+    @pytest.mark.guarantees("F34")
     async def test_a_long_pipeline_is_captured_to_its_end(self, site: Site, bus: EventBus) -> None:
         capture = CaptureMiddleware(PlainTextResponse("hello"), bus)
         async with site.connection(capture) as connection, anyio.create_task_group() as tasks:
@@ -179,6 +185,7 @@ class TestPipelines:
         assert capture.statistics().faults == 0
         assert bus.ring.last == 2_001
 
+    @pytest.mark.guarantees("F34")
     async def test_a_request_in_a_pipeline_has_no_trace_of_the_one_before(self, site: Site, bus: EventBus) -> None:
         seen: list[dict[str, Any]] = []
 
@@ -193,6 +200,7 @@ class TestPipelines:
 
 
 class TestEvents:
+    @pytest.mark.guarantees("F33")
     async def test_the_first_chunk_passes_before_the_second_is_made(self, site: Site, watch: Watch) -> None:
         read, made = anyio.Event(), list[int]()
 
@@ -211,6 +219,7 @@ class TestEvents:
             read.set()
             assert await anext(texts) == "data: 2\n\n"
 
+    @pytest.mark.guarantees("F33")
     @pytest.mark.prove
     async def test_the_first_byte_comes_as_soon_as_without_capture(
         self, site: Site, bus: EventBus, parser: str
@@ -258,6 +267,7 @@ async def slowly(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 class TestBackpressure:
+    @pytest.mark.guarantees("F33")
     async def test_a_client_that_does_not_read_makes_the_application_wait(self, site: Site, watch: Watch) -> None:
         sent = [0]
 
@@ -290,6 +300,7 @@ Phase: TypeAlias = Literal["during the upload", "before the answer", "after its 
 
 
 class TestClientsThatGo:
+    @pytest.mark.guarantees("F29")
     @pytest.mark.parametrize(
         "phase", ["during the upload", "before the answer", "after its start", "during the download"]
     )
@@ -343,6 +354,7 @@ def _captured_on(bus: EventBus) -> Watch:
 
 
 class TestSize:
+    @pytest.mark.guarantees("F33")
     async def test_a_long_stream_passes_byte_for_byte_both_ways(self, site: Site, bus: EventBus) -> None:
         piece, count = bytes(range(256)) * 256, 128
 
@@ -430,6 +442,7 @@ async def growth(parser: str, capture: str, size: int) -> int:
 
 @pytest.mark.timeout(1_200)
 class TestMemory:
+    @pytest.mark.guarantees("F33")
     @pytest.mark.parametrize(
         "size", [32 * MIB, pytest.param(1 << 30, marks=pytest.mark.prove)], ids=["32 MiB", "1 GiB"]
     )

@@ -130,6 +130,7 @@ async def test_a_handshake_that_is_refused_is_a_403(site: Site, bus: EventBus) -
     assert event.ttfb is not None
 
 
+@pytest.mark.guarantees("F33")
 async def test_a_handshake_that_is_answered_is_that_answer(site: Site, bus: EventBus) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await PlainTextResponse("sign in first", 401, {"x-why": "token"})(scope, receive, send)
@@ -182,6 +183,7 @@ async def test_an_exception_before_the_handshake_is_answered_is_a_500(site: Site
     assert (event.status, event.error, event.close_code) == (500, "ZeroDivisionError", None)
 
 
+@pytest.mark.guarantees("F29")
 async def test_a_connection_that_drops_is_an_end_with_a_code_for_that(site: Site, bus: EventBus) -> None:
     async with connected(site, CaptureMiddleware(echo_app(), bus), "/rooms/1") as socket:
         await socket.send("hello")
@@ -194,6 +196,7 @@ async def test_a_connection_that_drops_is_an_end_with_a_code_for_that(site: Site
     assert len(bus.in_flight) == 0
 
 
+@pytest.mark.guarantees("F29")
 async def test_a_client_that_goes_before_the_handshake_is_answered_is_recorded_as_such(
     site: Site, bus: EventBus
 ) -> None:
@@ -241,6 +244,7 @@ async def test_an_application_that_returns_without_an_answer_is_one_that_failed(
     assert (await only(bus)).status == 500
 
 
+@pytest.mark.guarantees("F33")
 async def test_every_message_passes_as_the_very_same_object_in_order(bus: EventBus) -> None:
     incoming: list[Message] = [
         {"type": "websocket.connect"},

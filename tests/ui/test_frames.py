@@ -238,6 +238,7 @@ def test_the_health_of_the_capture_and_of_the_event_loop_are_told(bus: EventBus)
     assert (counts["lag"], counts["thinned"]) == (0, 1)
 
 
+@pytest.mark.guarantees("F9")
 @pytest.mark.anyio
 async def test_what_a_sink_loses_is_counted_and_the_sink_is_named(bus: EventBus) -> None:
     sink = SinkRunner(bus, JsonLogSink.to_file(Path("/dev/full"), bus.boot))
@@ -281,6 +282,7 @@ def test_a_still_frame_leaves_the_page_where_it_was_and_carries_what_is_added(bu
     assert frame.second == read(frame)["now"]
 
 
+@pytest.mark.guarantees("F38")
 @pytest.mark.parametrize("field", ["method", "path", "query", "client", "route", "error", "body"])
 def test_a_frame_is_bounded_however_long_the_texts_of_its_events_are(bus: EventBus, frames: Frames, field: str) -> None:
     text = "x" * 100_000
@@ -302,6 +304,7 @@ def test_a_frame_is_json_on_one_line_whatever_was_captured(text: str, data: byte
     frame.text.encode()
 
 
+@pytest.mark.guarantees("F27")
 @pytest.mark.parametrize("duration", [1e308, -1e308, 5e-324, 0.0])
 def test_a_duration_that_cannot_be_one_does_not_break_the_frame(bus: EventBus, frames: Frames, duration: float) -> None:
     publish(bus, total=duration)

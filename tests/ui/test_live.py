@@ -109,6 +109,7 @@ class TestFrames:
 
         assert (frame["rows"], frame["counts"]["received"]) == ([], 2)
 
+    @pytest.mark.guarantees("F5")
     async def test_a_frame_that_was_cancelled_is_in_the_next(self, bus: EventBus, feed: LiveFeed) -> None:
         page = Page(feed)
         await page.next()

@@ -159,6 +159,7 @@ class Finder:
 class TestSettings:
     """What Gradio does not document and a live page does not stay alive without."""
 
+    @pytest.mark.guarantees("F38")
     def test_no_page_waits_for_another_to_end(self, site: Site) -> None:
         blocks: Any = site.panel._blocks  # pyright: ignore[reportPrivateUsage]
         listeners = list(blocks.fns.values())
@@ -228,6 +229,7 @@ class TestPage:
 class TestWrongCalls:
     """What no page sends is refused, whatever it is; Gradio by itself answers much of it with a 500."""
 
+    @pytest.mark.guarantees("75")
     @pytest.mark.parametrize(
         "value", [None, 1, "x", True, [], [[]], {"token": []}, {"text": [], "cursor": {}}], ids=repr
     )
@@ -241,6 +243,7 @@ class TestWrongCalls:
         assert answer.status_code < 500
         assert "Traceback" not in answer.text
 
+    @pytest.mark.guarantees("75")
     @pytest.mark.parametrize("path", ["/gradio_api/component_server/", "/gradio_api/queue/join"])
     @pytest.mark.parametrize(
         "body", [b"", b"{", b"[" * 100_000, b"null", b"[]", b"1", b"\xff", b'{"data": NaN}', b"{}"]
@@ -305,6 +308,7 @@ class TestStream:
         async with site.open(left) as page:
             assert (await page.begin())["kind"] == "full"
 
+    @pytest.mark.guarantees("F38")
     async def test_more_pages_than_gradio_has_threads_for_are_all_served_at_once(self, site: Site) -> None:
         count, frames, everyone = 60, dict[int, Any](), anyio.Event()
 
@@ -365,6 +369,7 @@ class TestStream:
 
         assert "matplotlib" not in finder.asked
 
+    @pytest.mark.guarantees("F38")
     async def test_a_page_that_was_closed_is_found_out_at_the_next_sign_of_life(
         self, site: Site, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -424,6 +429,7 @@ class TestSteering:
 
         assert ended == {"ok": False, "error": "this view has ended"}
 
+    @pytest.mark.guarantees("75")
     @pytest.mark.parametrize("command", [{}, {"token": None}, {"token": "guess", "parked": True}])
     async def test_nobody_else_can_steer_a_page(self, site: Site, command: dict[str, object]) -> None:
         async with site.open() as page:

@@ -72,11 +72,13 @@ async def swallow(message: Message) -> None:
     """Send it nowhere."""
 
 
+@pytest.mark.guarantees("76")
 async def test_of_all_that_gradio_answers_only_what_the_page_uses_is_open(known: set[tuple[str, str]]) -> None:
     assert len(known) > 70
     assert {route for route in known if await is_open(*route)} == OPEN & known
 
 
+@pytest.mark.guarantees("76")
 @pytest.mark.parametrize("path", sorted({path for _, path in OPEN}))
 async def test_what_is_open_is_open_for_no_other_method(path: str) -> None:
     allowed = {method for method, each in OPEN if each == path}
@@ -86,6 +88,7 @@ async def test_what_is_open_is_open_for_no_other_method(path: str) -> None:
     assert found - {"HEAD"} == allowed - {"HEAD"}
 
 
+@pytest.mark.guarantees("76")
 @pytest.mark.parametrize(
     "path",
     [
@@ -114,6 +117,7 @@ async def test_nothing_else_is_open_however_it_is_written(path: str) -> None:
     assert not await is_open("POST", path)
 
 
+@pytest.mark.guarantees("63", "76")
 async def test_a_websocket_is_closed_before_it_reaches_gradio() -> None:
     sent = list[Message]()
 
