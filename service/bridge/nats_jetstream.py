@@ -11,7 +11,7 @@ from nats.errors import Error, NoServersError
 from nats.js.api import StreamInfo
 from nats.js.errors import APIError, NoStreamResponseError, NotFoundError, ServiceUnavailableError
 
-from .bridge import AddressError, BridgeError, Take
+from .bridge import AddressError, BridgeError, OneWay, Take
 from .nats_reader import QUIET, Reader
 from .parts import PART, split
 
@@ -26,7 +26,7 @@ _HEADERS: Final = 1_000
 _NOT_IN_NAMES: Final = frozenset(" .*>/\\\t\r\n")
 
 
-class NatsBridge:
+class NatsBridge(OneWay):
     """One message per batch, in a stream that is made if there is none. Each reader has a cursor of its own.
 
     A batch that is sent again within two minutes is not written again: the server knows it by its name. One that is
@@ -38,6 +38,7 @@ class NatsBridge:
     """
 
     heartbeat = 5.0
+    private = False
 
     def __init__(self, address: str) -> None:
         servers, _, query = address.partition("?")
