@@ -41,8 +41,8 @@ class Runner(Protocol):
         ...
 
 
-def merged(several: Iterable[Iterable[Running]], limit: int) -> list[Running]:
-    """Return the `limit` oldest of what runs in several processes."""
+def merged(several: Iterable[Iterable[Running]], limit: int | None = None) -> list[Running]:
+    """Return what runs in several processes, or the `limit` oldest of that, oldest first."""
     return sorted(chain.from_iterable(several), key=attrgetter("time"))[:limit]
 
 
@@ -72,16 +72,19 @@ class InFlight:
         if self._changed is not None:
             self._wake()
 
+    def here(self, limit: int) -> list[Running]:
+        """Return what can be told of the `limit` oldest of this process."""
+        return [runner.running() for runner in islice(self._runners, limit)]
+
     def oldest(self, limit: int) -> list[Running]:
-        """Return what can be told of the `limit` oldest."""
+        """Return what can be told of the `limit` oldest, wherever they run."""
         if self._looked is not None:
             self._looked.set()
-        own = [runner.running() for runner in islice(self._runners, limit)]
         if not self._elsewhere:
-            return own
+            return self.here(limit)
         later = perf_counter() - self._told
-        others = [msgspec.structs.replace(each, age=each.age + later) for each in self._elsewhere]
-        return merged((own, others), limit)
+        elsewhere = [msgspec.structs.replace(each, age=each.age + later) for each in self._elsewhere]
+        return merged((self.here(limit), elsewhere), limit)
 
     def tell_elsewhere(self, running: Sequence[Running]) -> None:
         """Say what runs in other processes just now, in place of what was said before."""

@@ -29,7 +29,7 @@ _decoder: Final = msgspec.msgpack.Decoder(_Told)
 
 def tell(worker: str, in_flight: InFlight) -> bytes:
     """Return what `RunningElsewhere` is to hear from a worker of that name."""
-    told = _Told(worker, in_flight.oldest(MOST))
+    told = _Told(worker, in_flight.here(MOST))
     try:
         return msgspec.msgpack.encode(told)
     except UnicodeEncodeError:
@@ -48,12 +48,11 @@ class RunningElsewhere:
         self.answered: int | None = None
         """How many workers answered the last question; None where they cannot be asked, or were not yet."""
 
-    async def ask(self, limit: int = MOST) -> list[Running]:
-        """Return the oldest of all workers that answer within a second, each with its worker's name."""
+    async def ask(self) -> list[Running]:
+        """Return what all workers tell of that answer within a second, each with its worker's name, oldest first."""
         answers = await self._bridge.ask()
-        told = [] if answers is None else [_told(answer) for answer in answers]
-        self.answered = None if answers is None else len(told)
-        return merged(told, limit)
+        self.answered = None if answers is None else len(answers)
+        return merged(map(_told, answers or ()))
 
     async def run(self) -> None:
         """Ask once a second as long as somebody looks, until cancelled."""
