@@ -176,7 +176,8 @@ def _found(server: Server, text: str) -> list[dict[str, Any]]:
 def test_what_is_in_flight_is_listed_with_its_worker_and_said_how_many_answered(
     start: Start, folder: Path, open_page: Callable[..., Page]
 ) -> None:
-    with start("run", "shop:app", "--app-dir", str(folder), "--workers", "2") as server, ThreadPoolExecutor(4) as threads:
+    arguments = ("run", "shop:app", "--app-dir", str(folder), "--workers", "2")
+    with ThreadPoolExecutor(4) as threads, start(*arguments) as server:
         wait_until(lambda: in_flight(server)["answered"] == 2, "both workers can be asked")
         assert in_flight(server) == {"in_flight": [], "count": 0, "answered": 2, "reporting": 2}
         page = open_page(f"{server.panel}/?view=flight")
@@ -200,7 +201,6 @@ def test_what_is_in_flight_is_listed_with_its_worker_and_said_how_many_answered(
         expect(page.locator(".rq-page")).to_contain_text("1 of 2 workers answered.", timeout=15_000)
         victim.resume()
         wait_until(lambda: in_flight(server)["answered"] == 2, "both workers again")
-        server.stop(signal.SIGTERM)
 
 
 @pytest.mark.prove
