@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import chain, islice
+from math import inf
 from operator import attrgetter
 from time import perf_counter
 from typing import Protocol
@@ -57,7 +58,9 @@ class InFlight:
         self._changed: anyio.Event | None = None
         self._elsewhere: Sequence[Running] = ()
         self._told = 0.0
-        self._looked: anyio.Event | None = None
+        self.looked = -inf
+        """When somebody asked for `oldest` last, by `perf_counter`."""
+        self._look: anyio.Event | None = None
 
     def __len__(self) -> int:
         return len(self._runners)
@@ -78,8 +81,9 @@ class InFlight:
 
     def oldest(self, limit: int) -> list[Running]:
         """Return what can be told of the `limit` oldest, wherever they run."""
-        if self._looked is not None:
-            self._looked.set()
+        self.looked = perf_counter()
+        if self._look is not None:
+            self._look.set()
         if not self._elsewhere:
             return self.here(limit)
         later = perf_counter() - self._told
@@ -95,11 +99,11 @@ class InFlight:
 
     async def wait_look(self) -> None:
         """Wait until somebody asks for `oldest`, from now on. Safe to cancel."""
-        self._looked = looked = anyio.Event()
+        self._look = look = anyio.Event()
         try:
-            await looked.wait()
+            await look.wait()
         finally:
-            self._looked = None
+            self._look = None
 
     async def wait_change(self) -> None:
         """Wait until something begins or ends. Safe to cancel."""

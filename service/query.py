@@ -73,7 +73,7 @@ def query_router(pipeline: Pipeline, more: Statistics, receiver: Receiver | None
             return JSON({"in_flight": here, "count": count})
         running = merged((here, await receiver.running.ask()), limit)
         workers = receiver.workers
-        answered = {"answered": receiver.running.answered, "reporting": workers.reporting}
+        answered = {"answered": receiver.running.answered, "expected": workers.expected}
         return JSON({"in_flight": running, "count": count + workers.in_flight, **answered})
 
     @router.get("/api/errors", summary="Exceptions by type, route and line, the latest first")

@@ -1,5 +1,6 @@
 """What is in flight in the workers: asked for while somebody looks, and only then."""
 
+from time import perf_counter
 from typing import Final
 
 import anyio
@@ -58,13 +59,9 @@ class RunningElsewhere:
         """Ask once a second as long as somebody looks, until cancelled."""
         while True:
             await self._in_flight.wait_look()
-            looked = anyio.current_time()
-            while anyio.current_time() - looked < _LOOKED_AT:
+            while perf_counter() - self._in_flight.looked < _LOOKED_AT:
                 self._in_flight.tell_elsewhere(await self.ask())
-                with anyio.move_on_after(_EVERY):
-                    await self._in_flight.wait_look()
-                    looked = anyio.current_time()
-                    await anyio.sleep(_EVERY)
+                await anyio.sleep(_EVERY)
             self._in_flight.tell_elsewhere(())
 
 

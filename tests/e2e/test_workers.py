@@ -179,7 +179,7 @@ def test_what_is_in_flight_is_listed_with_its_worker_and_said_how_many_answered(
     arguments = ("run", "shop:app", "--app-dir", str(folder), "--workers", "2")
     with ThreadPoolExecutor(4) as threads, start(*arguments) as server:
         wait_until(lambda: in_flight(server)["answered"] == 2, "both workers can be asked")
-        assert in_flight(server) == {"in_flight": [], "count": 0, "answered": 2, "reporting": 2}
+        assert in_flight(server) == {"in_flight": [], "count": 0, "answered": 2, "expected": 2}
         page = open_page(f"{server.panel}/?view=flight")
         expect(page.locator(".rq-page")).to_contain_text("Nothing is in flight.")
         for number in range(4):

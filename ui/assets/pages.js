@@ -42,7 +42,7 @@
       if (focused) this.box.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
     }
     tellElsewhere(workers) {
-      const known = ({ in_flight, answered, reporting } = {}) => [in_flight, answered, reporting].join();
+      const known = ({ in_flight, answered, expected } = {}) => [in_flight, answered, expected].join();
       const same = known(workers ?? undefined) === known(this.workers ?? undefined);
       this.workers = workers;
       if (same) return;
@@ -136,8 +136,8 @@
     }
     // What a list of `shown` requests lacks of what is in flight in the workers, in words.
     unlisted(shown) {
-      const { in_flight: many = 0, answered = null, reporting = 0 } = this.workers ?? {};
-      if (answered !== null && answered < reporting) return `${answered} of ${reporting} workers answered.`;
+      const { in_flight: many = 0, answered = null, expected = 0 } = this.workers ?? {};
+      if (answered !== null && answered < expected) return `${answered} of ${expected} workers answered.`;
       if (!many || answered !== null || shown >= many) return "";
       return `${many} request${many > 1 ? "s are" : " is"} in flight in the workers that report here. They are counted, and not listed.`;
     }
