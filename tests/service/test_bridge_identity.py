@@ -66,10 +66,12 @@ def nkeys() -> ModuleType:
 async def decentralised(folder: Path, nkeys: ModuleType) -> AsyncGenerator[tuple[Configured, Path]]:
     """Start a server with an operator, and yield it with a file of credentials of one of its users."""
     operator, account, user = (Key(nkeys, kind) for kind in PREFIXES)
+    system = Key(nkeys, "account")
     unlimited = dict.fromkeys(("subs", "data", "payload", "imports", "exports", "conn", "leaf"), -1)
     streams = dict.fromkeys(("mem_storage", "disk_storage", "streams", "consumer"), -1)
     claims = {"limits": {**unlimited, **streams, "wildcards": True}, "type": "account", "version": 2}
-    accounts = operator.signs(account.public, "A", claims)
+    own = {"limits": {**unlimited, "wildcards": True}, "type": "account", "version": 2}
+    known = {each.public: operator.signs(each.public, "A", of) for each, of in ((account, claims), (system, own))}
     users = account.signs(user.public, "U", {"subs": -1, "data": -1, "payload": -1, "type": "user", "version": 2})
     credentials = folder / "app.creds"
     credentials.write_text(
@@ -77,7 +79,9 @@ async def decentralised(folder: Path, nkeys: ModuleType) -> AsyncGenerator[tuple
         f"-----BEGIN USER NKEY SEED-----\n{user.seed.decode()}\n------END USER NKEY SEED------\n"
     )
     trusted = operator.signs(operator.public, "O", {"type": "operator", "version": 2})
-    configuration = f"operator: {trusted}\nresolver: MEMORY\nresolver_preload: {{ {account.public}: {accounts} }}\n"
+    configuration = (
+        f"operator: {trusted}\nsystem_account: {system.public}\nresolver: MEMORY\nresolver_preload: {json.dumps(known)}\n"
+    )
     async with Configured(folder, configuration) as server:
         yield server, credentials
 
