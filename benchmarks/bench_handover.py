@@ -154,7 +154,14 @@ BENCH = Bench(
         "Redis": _packed(redis),
         "NATS": _packed(nats),
     },
-    metrics={_OPENING: None, _CLIENT: "Redis, one entry each", _BROKER: "Redis, one entry each", _PANEL: None, _P50: None, _P99: None},
+    metrics={
+        _OPENING: None,
+        _CLIENT: "Redis, one entry each",
+        _BROKER: "Redis, one entry each",
+        _PANEL: None,
+        _P50: None,
+        _P99: None,
+    },
     targets=[
         *(Target(_CLIENT, name, at_most=2.0) for name in ("Unix socket", "Redis", "NATS")),
         *(Target(_P99, name, at_most=100.0) for name in ("Unix socket", "Redis", "NATS")),

@@ -10,7 +10,6 @@ import msgspec
 
 from reqscope.bus import Event
 from reqscope.service.bodies import Chunks
-from reqscope.service.faults import Faults
 from reqscope.service.redaction import Redaction
 from reqscope.service.sealed import Gate, SealedEnding, SealedExchange
 
@@ -39,7 +38,7 @@ class Sealer:
     :param rules: what the other process is to make the same of
     """
 
-    def __init__(self, redaction: Redaction, rules: Rules) -> None:
+    def __init__(self, redaction: object, rules: Rules) -> None:
         self._redaction = redaction
         self._rules = rules
         self._encode = msgspec.msgpack.Encoder(enc_hook=self._without_gate).encode
@@ -73,10 +72,10 @@ class Sealer:
 class Unsealer:
     """Unpacks what `Sealer` packed, and gives each event the gate that opens it by the rules of its worker.
 
-    :param faults: where failures to open one are counted
+    :param faults: where failures to open one are counted, as `Faults` does
     """
 
-    def __init__(self, faults: Faults) -> None:
+    def __init__(self, faults: Any) -> None:
         self._faults = faults
         self._decoders: dict[Rules, msgspec.msgpack.Decoder[list[_Event]]] = {}
 

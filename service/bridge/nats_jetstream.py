@@ -49,7 +49,7 @@ class NatsBridge(OneWay):
         self._servers = servers.split(",")
         options = parse_qs(query)
         self.stream = options.get("stream", [STREAM])[0]
-        self._identity = {_FILES[name]: options[name][0] for name in _FILES if name in options}
+        self._identity: dict[str, Any] = {_FILES[name]: options[name][0] for name in _FILES if name in options}
         self.subject = f"{self.stream}.batches"
         for server in self._servers:
             _check(server)

@@ -36,7 +36,7 @@ class Receiver:
     :param faults: where failures to open what comes sealed are counted
     """
 
-    def __init__(self, bus: EventBus, bridge: Bridge, expected: int = 0, faults: Faults | None = None) -> None:
+    def __init__(self, bus: EventBus, bridge: Bridge, expected: int = 0, faults: Any = None) -> None:
         self._bus = bus
         self._bridge = bridge
         # Over a bridge that others can write to, nothing sealed is taken: it would be read without suspicion.

@@ -71,7 +71,9 @@ def fields(event: Event) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("make", [captured, failed], ids=["exchange", "ending"])
-def test_what_is_opened_there_is_what_would_be_opened_here(make: Callable[[], Event], sealer: Sealer, unsealer: Unsealer) -> None:
+def test_what_is_opened_there_is_what_would_be_opened_here(
+    make: Callable[[], Event], sealer: Sealer, unsealer: Unsealer
+) -> None:
     (there,) = unsealer.unpack(sealer.pack(batch(make()))).events
 
     assert there.sealed is not None
@@ -171,7 +173,7 @@ def test_as_many_rules_as_there_may_be_are_kept_ready(unsealer: Unsealer) -> Non
 
         (there,) = unsealer.unpack(data).events
         assert b"reddish" not in there.open().query
-    assert len(unsealer._decoders) <= 16  # noqa: SLF001 - nothing else shows how many are held
+    assert len(unsealer._decoders) <= 16
 
 
 def test_packing_opens_nothing(sealer: Sealer) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -39,10 +40,7 @@ class Key:
     """A pair of keys, as NATS writes them."""
 
     def __init__(self, nkeys: ModuleType, kind: str) -> None:
-        import nacl.signing
-
-        raw = bytes(nacl.signing.SigningKey.generate())
-        self.seed = nkeys.encode_seed(raw, PREFIXES[kind])
+        self.seed = nkeys.encode_seed(secrets.token_bytes(32), PREFIXES[kind])
         self._pair = nkeys.from_seed(bytearray(self.seed))
         self.public = self._pair.public_key.decode()
 
@@ -79,9 +77,7 @@ async def decentralised(folder: Path, nkeys: ModuleType) -> AsyncGenerator[tuple
         f"-----BEGIN USER NKEY SEED-----\n{user.seed.decode()}\n------END USER NKEY SEED------\n"
     )
     trusted = operator.signs(operator.public, "O", {"type": "operator", "version": 2})
-    configuration = (
-        f"operator: {trusted}\nsystem_account: {system.public}\nresolver: MEMORY\nresolver_preload: {json.dumps(known)}\n"
-    )
+    configuration = f"operator: {trusted}\nsystem_account: {system.public}\nresolver: MEMORY\nresolver_preload: {json.dumps(known)}\n"
     async with Configured(folder, configuration) as server:
         yield server, credentials
 

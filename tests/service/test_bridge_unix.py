@@ -150,8 +150,9 @@ async def test_what_is_captured_is_whole_and_masked_in_the_panel_and_was_not_ope
         assert b'"count":3' in ordered.request_body.data.replace(b" ", b"")
         assert ordered.response_body is not None
         assert ordered.response_body.data == b"ordered"
-        assert failed.open().failure is not None
-        assert "in shop" in failed.failure.traceback
+        failure = failed.open().failure
+        assert failure is not None
+        assert "in shop" in failure.traceback
         assert SECRET not in repr((ordered, failed))
         assert (ordered.worker, ordered.status, failed.status) == ("1", 200, 500)
 
@@ -208,7 +209,10 @@ async def test_one_that_does_not_answer_is_left_out_and_said_to_be(address: str)
     async with panel(connect(address)) as (_, receiver), worker(connect(address)) as (bus, _):
         bus.in_flight.add(Runs(1))
         await asked(receiver, lambda running: len(running) == 1)
-        async with await anyio.connect_unix(address.removeprefix("unix:")) as silent, anyio.create_task_group() as tasks:
+        async with (
+            await anyio.connect_unix(address.removeprefix("unix:")) as silent,
+            anyio.create_task_group() as tasks,
+        ):
             await silent.send(bytes(4))
             tasks.start_soon(asked, receiver, lambda running: silent_was_asked)
             with anyio.fail_after(20):
