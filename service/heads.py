@@ -19,7 +19,8 @@ def pack(headers: Collection[tuple[bytes, bytes]]) -> tuple[bytes, int]:
     """Return what `unpack` makes headers of again, and the bytes that they take then.
 
     One object instead of three for each header: less to allocate, to evict cold from the ring, to free, and nothing
-    for the garbage collector to look at. marshal does that in one call, and reads only what a process of the same user has made on this machine.
+    for the garbage collector to look at. marshal does that in one call, and reads only what a process of the same
+    user has made on this machine.
     Whether these are pairs of bytes is left for `unpack` to see.
 
     :param headers: those in an iterator are left for the server, which alone can read them: then there are none

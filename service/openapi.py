@@ -48,7 +48,7 @@ class InFlight(msgspec.Struct):
 
     in_flight: list[Running]
     count: int
-    answered: int | None | msgspec.UnsetType = msgspec.UNSET
+    answered: int | msgspec.UnsetType | None = msgspec.UNSET
     expected: int | msgspec.UnsetType = msgspec.UNSET
 
 

@@ -35,9 +35,9 @@ class NatsBridge(OneWay):
     A batch that is sent again within two minutes is not written again: the server knows it by its name. One that is
     larger than the server takes as one message goes in parts.
 
-    :param address: as NATS has it, with `user:password@` or `token@`, several servers of one cluster with commas between;
-        `?creds=` and `?nkey=` name a file of credentials, or of an NKey's seed, and `?stream=` another stream than
-        `reqscope`
+    :param address: as NATS has it, with `user:password@` or `token@`, several servers of one cluster with commas
+        between; `?creds=` and `?nkey=` name a file of credentials, or of an NKey's seed, and `?stream=` another stream
+        than `reqscope`
     :raises AddressError: it is not understood, or such files cannot be read here
     """
 

@@ -47,7 +47,7 @@ def exchange(gate: Gate = GATE, line: str = f"password={SECRET}", **more: object
     answer = pack_head([(b"set-cookie", f"session={SECRET}".encode()), (b"content-type", b"text/plain")])[0]
     body, answered = chunks(f'{{"password": "{SECRET}"'.encode(), b"}"), chunks(b"x" * 300)
     sealed = SealedExchange(gate, "/ä", f"token={SECRET}".encode(), head, answer, "id-1", body, answered, lines)
-    return msgspec.structs.replace(sealed, **more)  # type: ignore[arg-type]
+    return msgspec.structs.replace(sealed, **more)
 
 
 def captured(sealed: SealedExchange | SealedEnding | SealedRecord | None = None, **more: object) -> Event:
@@ -165,15 +165,14 @@ def test_what_was_opened_before_is_read_too(unsealer: Unsealer) -> None:
     assert unsealer.unpack(pack(packed)) == packed
 
 
-def test_as_many_rules_as_there_may_be_are_kept_ready(unsealer: Unsealer) -> None:
-    for number in range(40):
+def test_each_of_many_rules_is_followed_even_those_of_long_ago(unsealer: Unsealer) -> None:
+    for number in (*range(40), 0):
         redaction = Redaction([f"colour{number}"])
         gate, rules = Gate(redaction, Faults(), CAP), Rules((f"colour{number}",), CAP)
         data = Sealer(redaction, rules).pack(batch(captured(exchange(gate, query=b"colour%d=reddish" % number))))
 
         (there,) = unsealer.unpack(data).events
         assert b"reddish" not in there.open().query
-    assert len(unsealer._decoders) <= 16
 
 
 def test_packing_opens_nothing(sealer: Sealer) -> None:

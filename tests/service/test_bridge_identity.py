@@ -77,7 +77,10 @@ async def decentralised(folder: Path, nkeys: ModuleType) -> AsyncGenerator[tuple
         f"-----BEGIN USER NKEY SEED-----\n{user.seed.decode()}\n------END USER NKEY SEED------\n"
     )
     trusted = operator.signs(operator.public, "O", {"type": "operator", "version": 2})
-    configuration = f"operator: {trusted}\nsystem_account: {system.public}\nresolver: MEMORY\nresolver_preload: {json.dumps(known)}\n"
+    configuration = (
+        f"operator: {trusted}\nsystem_account: {system.public}\n"
+        f"resolver: MEMORY\nresolver_preload: {json.dumps(known)}\n"
+    )
     async with Configured(folder, configuration) as server:
         yield server, credentials
 

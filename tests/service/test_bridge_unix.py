@@ -159,7 +159,7 @@ async def test_what_is_captured_is_whole_and_masked_in_the_panel_and_was_not_ope
 
 async def asked(receiver: Receiver, holds: Callable[[list[Running]], bool]) -> list[Running]:
     with anyio.fail_after(20):
-        while not holds(running := await receiver.running.ask()):
+        while not holds(running := await receiver.running.ask()):  # noqa: ASYNC110 - they are elsewhere
             await anyio.sleep(0.02)
     return running
 
