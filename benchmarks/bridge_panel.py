@@ -61,7 +61,7 @@ class _Watch:
         self._begun = 0.0
 
     async def run(self) -> None:
-        async with self._bus.subscribe() as subscription:
+        async with self._bus.subscribe(sealed=True) as subscription:
             async for batch in subscription:
                 now = time.time_ns()
                 if not self._seen:

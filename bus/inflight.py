@@ -1,6 +1,10 @@
 """What has begun and not ended yet."""
 
-from itertools import islice
+from collections.abc import Iterable, Sequence
+from itertools import chain, islice
+from math import inf
+from operator import attrgetter
+from time import perf_counter
 from typing import Protocol
 
 import anyio
@@ -26,6 +30,8 @@ class Running(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
     request_size: int = 0
     response_size: int = 0
     request_id: str = ""
+    worker: str = ""
+    """Name of the process that it runs in, where that is another one than this."""
 
 
 class Runner(Protocol):
@@ -36,12 +42,25 @@ class Runner(Protocol):
         ...
 
 
+def merged(several: Iterable[Iterable[Running]], limit: int | None = None) -> list[Running]:
+    """Return what runs in several processes, or the `limit` oldest of that, oldest first."""
+    return sorted(chain.from_iterable(several), key=attrgetter("time"))[:limit]
+
+
 class InFlight:
-    """Requests that have begun and not ended, oldest first. For one event loop."""
+    """Requests that have begun and not ended, oldest first. For one event loop.
+
+    Those of other processes are shown beside, if somebody tells what they are: as long as anybody looks.
+    """
 
     def __init__(self) -> None:
         self._runners: dict[Runner, None] = {}
         self._changed: anyio.Event | None = None
+        self._elsewhere: Sequence[Running] = ()
+        self._told = 0.0
+        self.looked = -inf
+        """When somebody asked for `oldest` last, by `perf_counter`."""
+        self._look: anyio.Event | None = None
 
     def __len__(self) -> int:
         return len(self._runners)
@@ -56,9 +75,35 @@ class InFlight:
         if self._changed is not None:
             self._wake()
 
-    def oldest(self, limit: int) -> list[Running]:
-        """Return what can be told of the `limit` oldest."""
+    def here(self, limit: int) -> list[Running]:
+        """Return what can be told of the `limit` oldest of this process."""
         return [runner.running() for runner in islice(self._runners, limit)]
+
+    def oldest(self, limit: int) -> list[Running]:
+        """Return what can be told of the `limit` oldest, wherever they run."""
+        self.looked = perf_counter()
+        if self._look is not None:
+            self._look.set()
+        if not self._elsewhere:
+            return self.here(limit)
+        later = perf_counter() - self._told
+        elsewhere = [msgspec.structs.replace(each, age=each.age + later) for each in self._elsewhere]
+        return merged((self.here(limit), elsewhere), limit)
+
+    def tell_elsewhere(self, running: Sequence[Running]) -> None:
+        """Say what runs in other processes just now, in place of what was said before."""
+        changed = {each.id for each in running} != {each.id for each in self._elsewhere}
+        self._elsewhere, self._told = running, perf_counter()
+        if changed and self._changed is not None:
+            self._wake()
+
+    async def wait_look(self) -> None:
+        """Wait until somebody asks for `oldest`, from now on. Safe to cancel."""
+        self._look = look = anyio.Event()
+        try:
+            await look.wait()
+        finally:
+            self._look = None
 
     async def wait_change(self) -> None:
         """Wait until something begins or ends. Safe to cancel."""

@@ -115,8 +115,7 @@ class ControlPlane:
         self.app.include_router(workers_router(receiver, pipeline))
         if stubs is not None:
             self.app.include_router(mock_router(stubs, pipeline.bus))
-        elsewhere = (lambda: 0) if receiver is None else (lambda: receiver.workers.in_flight)
-        self.app.include_router(query_router(pipeline, self._more(capture), elsewhere))
+        self.app.include_router(query_router(pipeline, self._more(capture), receiver))
         answer_with_problems(self.app)
         self._guard(policy or Everybody())
         describe(self.app)

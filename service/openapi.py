@@ -40,10 +40,16 @@ class Events(msgspec.Struct):
 
 
 class InFlight(msgspec.Struct):
-    """The oldest first. Those of workers that report here are counted, and not listed."""
+    """The oldest first.
+
+    Where workers report here, theirs: of each the 200 oldest at most, of those that `answered` within a second, out of
+    the `expected` ones. None where a broker stands between, so that they cannot be asked.
+    """
 
     in_flight: list[Running]
     count: int
+    answered: int | msgspec.UnsetType | None = msgspec.UNSET
+    expected: int | msgspec.UnsetType = msgspec.UNSET
 
 
 class Failures(msgspec.Struct):

@@ -14,6 +14,8 @@ from reqscope.bus import EventBus, LoopLag, SinkRunner, Stats
 
 from .access import instead_of_uvicorn
 from .bridge.bridge import connect
+from .bridge.carried import Sealer
+from .bridge.packed import Rules
 from .bridge.publisher import Publisher
 from .capture import CaptureMiddleware
 from .faults import Faults
@@ -70,9 +72,10 @@ class Pipeline:
         :raises AddressError: there is no such collector
         """
         prefix = self.settings.worker or socket.gethostname()
-        # Only once it runs: a server may fork in between.
+        sealer = Sealer(self.redaction, Rules(self.settings.redact, self.settings.body_cap))
+        # The name only once it runs: a server may fork in between.
         self.publisher = Publisher(
-            self.bus, connect(self.settings.collector), lambda: worker or f"{prefix}-{os.getpid()}"
+            self.bus, connect(self.settings.collector), lambda: worker or f"{prefix}-{os.getpid()}", sealer=sealer
         )
 
     def capture(self, app: ASGIApp, ignore: Iterable[str] = ()) -> CaptureMiddleware:
@@ -93,10 +96,13 @@ class Pipeline:
         )
 
     @asynccontextmanager
-    async def running(self, *readers: Reader, beside: Iterable[Reader] = ()) -> AsyncGenerator[None]:
+    async def running(
+        self, *readers: Reader, beside: Iterable[Reader] = (), shown: bool = True
+    ) -> AsyncGenerator[None]:
         """Run statistics, sinks and other `readers` inside the block; at its end close the bus and drain them.
 
         :param beside: what has nothing to do with the bus, and is cancelled at the end
+        :param shown: whether anybody can look at numbers here; if not, there are none
         """
         self.bus.open()
         self.sinks[:] = [
@@ -109,8 +115,10 @@ class Pipeline:
             readers = (*readers, self.publisher.run)
         endless = anyio.CancelScope()
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(_run_all, endless, (self.lag.run, self.bus.failures.run, *beside))
-            for run in (self.stats.run, *(sink.run for sink in self.sinks), *readers):
+            numbers = (self.lag.run, self.bus.failures.run) if shown else ()
+            tasks.start_soon(_run_all, endless, (*numbers, *beside))
+            counts = (self.stats.run,) if shown else ()
+            for run in (*counts, *(sink.run for sink in self.sinks), *readers):
                 tasks.start_soon(_guard, run)
             try:
                 with watch, access:

@@ -11,10 +11,12 @@ from starlette.responses import Response
 from reqscope.bus import Event, EventBus, Filter, FilterError
 from reqscope.bus.encoding import encode
 from reqscope.bus.filter_syntax import MAX_LENGTH
+from reqscope.bus.inflight import merged
 from reqscope.bus.routestats import WINDOWS
 from reqscope.bus.schema import Summary, detail, failure_view, view
 from reqscope.bus.tracelines import trace_lines
 
+from .bridge.receiver import Receiver
 from .pipeline import Pipeline
 
 MAX_LIMIT: Final = 1_000
@@ -34,11 +36,11 @@ class JSON(Response):
         return encode(content)
 
 
-def query_router(pipeline: Pipeline, more: Statistics, in_flight_elsewhere: Callable[[], int] = lambda: 0) -> APIRouter:
+def query_router(pipeline: Pipeline, more: Statistics, receiver: Receiver | None = None) -> APIRouter:
     """Return the routes of the control plane that read.
 
     :param more: what `/api/stats` is to tell beside the pipeline's own statistics
-    :param in_flight_elsewhere: how many requests are in flight in the processes that report here
+    :param receiver: None where no other process reports
     """
     router = APIRouter(default_response_class=JSON)
     bus = pipeline.bus
@@ -66,8 +68,13 @@ def query_router(pipeline: Pipeline, more: Statistics, in_flight_elsewhere: Call
 
     @router.get("/api/in-flight", summary="Requests that have begun and not ended, oldest first")
     async def in_flight(limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 100) -> Response:
-        # Those of other processes are counted, and not listed.
-        return JSON({"in_flight": bus.in_flight.oldest(limit), "count": len(bus.in_flight) + in_flight_elsewhere()})
+        here, count = bus.in_flight.here(limit), len(bus.in_flight)
+        if receiver is None:
+            return JSON({"in_flight": here, "count": count})
+        running = merged((here, await receiver.running.ask()), limit)
+        workers = receiver.workers
+        answered = {"answered": receiver.running.answered, "expected": workers.expected}
+        return JSON({"in_flight": running, "count": count + workers.in_flight, **answered})
 
     @router.get("/api/errors", summary="Exceptions by type, route and line, the latest first")
     async def errors() -> Response:

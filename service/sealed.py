@@ -122,8 +122,11 @@ def weigh_lines(lines: Iterable[RawLine]) -> int:
     return sum(_PER_LINE + len(message) for _, _, _, message in lines)
 
 
-class SealedExchange(msgspec.Struct, gc=False):
-    """An exchange as it was seen. Nobody is to look in here: `open` is the way to what it holds."""
+class SealedExchange(msgspec.Struct, array_like=True, tag=0, gc=False):
+    """An exchange as it was seen. Nobody is to look in here: `open` is the way to what it holds.
+
+    Between processes of one user it goes as an array, without its gate.
+    """
 
     gate: Gate
     path: str
@@ -181,7 +184,7 @@ def _content_type(headers: Headers) -> bytes:
     return header(headers, b"content-type").encode("latin-1")
 
 
-class SealedEnding(msgspec.Struct, gc=False):
+class SealedEnding(msgspec.Struct, array_like=True, tag=1, gc=False):
     """What became known after the event was published: an exception, and what was logged by background tasks."""
 
     gate: Gate

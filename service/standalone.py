@@ -67,7 +67,7 @@ def standalone(
     beside = [background(url(api))] if background else list[Background]()
     receiver = None
     if settings.collector and ingest:
-        receiver = Receiver(pipeline.bus, connect(settings.collector))
+        receiver = Receiver(pipeline.bus, connect(settings.collector), faults=pipeline.faults)
         beside.append(receiver.run)
     elif settings.collector:
         pipeline.publish_as()
@@ -133,7 +133,7 @@ def workers_panel(
     :raises LogSettingsError: the log cannot be as the settings want it
     """
     pipeline = Pipeline(settings)
-    receiver = Receiver(pipeline.bus, connect(settings.collector), expected)
+    receiver = Receiver(pipeline.bus, connect(settings.collector), expected, pipeline.faults)
     limits = strict_limits(settings)
     policy = standalone_policy(settings, {"app_port": api.getsockname()[1]})
     control = ControlPlane(

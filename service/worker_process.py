@@ -113,7 +113,7 @@ async def _serve(pipeline: Pipeline, app: Any, job: Job) -> int:
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(stop_on_signal)
-        async with pipeline.running():
+        async with pipeline.running(shown=False):
             tasks.start_soon(serve)
             tasks.start_soon(tell_ready)
             await server.ended.wait()

@@ -245,6 +245,7 @@ def _running_row(running: Running) -> tuple[object, ...]:
         running.client[:_TEXT],
         running.status,
         running.response_size,
+        running.worker[:_TEXT],
     )
 
 

@@ -3,6 +3,10 @@
 from collections.abc import Callable
 from typing import Protocol, TypeAlias
 
+import anyio
+
+from .questions import Answer
+
 Take: TypeAlias = Callable[[bytes, float], None]
 """Takes in one packed batch, which was published so many seconds ago. It never raises and never waits."""
 
@@ -27,6 +31,11 @@ class Bridge(Protocol):
         """Seconds of quiet after which a publisher is to say that it is there."""
         ...
 
+    @property
+    def private(self) -> bool:
+        """Whether only processes of this user, on this machine, can be at the other side: events may go sealed."""
+        ...
+
     async def publish(self, packed: bytes, name: str) -> None:
         """Hand over one batch, and return once it is safe there. For one task at a time.
 
@@ -46,6 +55,17 @@ class Bridge(Protocol):
         """
         ...
 
+    async def ask(self) -> list[bytes] | None:
+        """Return what each publisher answers that does so within a second. None where there is no way back to them."""
+        ...
+
+    async def answer(self, tell: Answer) -> None:
+        """Answer readers that ask, until the connection to them ends; where there is no way back, wait for ever.
+
+        It never raises, and has nothing to do with what is published meanwhile.
+        """
+        ...
+
     def check_readable(self) -> None:
         """Make sure that this process may read here, as far as that is known without waiting for anybody.
 
@@ -56,6 +76,18 @@ class Bridge(Protocol):
     async def aclose(self) -> None:
         """Give up connections. A later call makes new ones."""
         ...
+
+
+class OneWay:
+    """A bridge, or part of one, that knows no way back."""
+
+    async def ask(self) -> list[bytes] | None:
+        """See `Bridge.ask`."""
+        return None
+
+    async def answer(self, tell: Answer) -> None:
+        """See `Bridge.answer`."""
+        await anyio.sleep_forever()
 
 
 def connect(address: str) -> Bridge:

@@ -1,6 +1,7 @@
 """A bridge between machines: a stream of NATS JetStream."""
 
 from contextlib import suppress
+from importlib.util import find_spec
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
@@ -11,7 +12,7 @@ from nats.errors import Error, NoServersError
 from nats.js.api import StreamInfo
 from nats.js.errors import APIError, NoStreamResponseError, NotFoundError, ServiceUnavailableError
 
-from .bridge import AddressError, BridgeError, Take
+from .bridge import AddressError, BridgeError, OneWay, Take
 from .nats_reader import QUIET, Reader
 from .parts import PART, split
 
@@ -20,34 +21,42 @@ RETAINED: Final = 10_000
 """Batches that the stream keeps."""
 RETAINED_BYTES: Final = 256 << 20
 """Bytes of batches that it keeps. A server sets them aside, so this must not be more than a small one has."""
+_FILES: Final = {"creds": "user_credentials", "nkey": "nkeys_seed"}
+"""Names of files in an address, and what the client calls them."""
 _ANSWERS_WITHIN: Final = 2.0
 _HEADERS: Final = 1_000
 """Bytes that a message has beside its data, at the most."""
 _NOT_IN_NAMES: Final = frozenset(" .*>/\\\t\r\n")
 
 
-class NatsBridge:
+class NatsBridge(OneWay):
     """One message per batch, in a stream that is made if there is none. Each reader has a cursor of its own.
 
     A batch that is sent again within two minutes is not written again: the server knows it by its name. One that is
     larger than the server takes as one message goes in parts.
 
-    :param address: as NATS has it, several servers of one cluster with commas between, and `?stream=` for another name
+    :param address: as NATS has it, with `user:password@` or `token@`, several servers of one cluster with commas
+        between; `?creds=` and `?nkey=` name a file of credentials, or of an NKey's seed, and `?stream=` another stream
         than `reqscope`
-    :raises AddressError: it is not understood
+    :raises AddressError: it is not understood, or such files cannot be read here
     """
 
     heartbeat = 5.0
+    private = False
 
     def __init__(self, address: str) -> None:
         servers, _, query = address.partition("?")
         self._servers = servers.split(",")
-        self.stream = parse_qs(query).get("stream", [STREAM])[0]
+        options = parse_qs(query)
+        self.stream = options.get("stream", [STREAM])[0]
+        self._identity: dict[str, Any] = {_FILES[name]: options[name][0] for name in _FILES if name in options}
         self.subject = f"{self.stream}.batches"
         for server in self._servers:
             _check(server)
         if _NOT_IN_NAMES & set(self.stream):
             raise AddressError("write ?stream=NAME; NATS allows no spaces, dots, slashes, * or > in it")
+        if self._identity and find_spec("nkeys") is None:
+            raise AddressError("NKeys and files of credentials need more: pip install 'reqscope[nats]'")
         self._client: Client | None = None
         self._ended = anyio.Event()
         self._publishing = anyio.CancelScope()
@@ -122,10 +131,14 @@ class NatsBridge:
                 allow_reconnect=False,
                 max_reconnect_attempts=1,  # 0 would be without end
                 reconnect_time_wait=0,
+                **self._identity,
             )
-        except BaseException:
+        except (Error, OSError, TimeoutError, anyio.get_cancelled_exc_class()):
             await self._hang_up()
             raise
+        except Exception:  # what NKeys makes of a file that is none, which may say what is in it
+            await self._hang_up()
+            raise BridgeError(f"{', '.join(self._identity.values())} holds no credentials for NATS") from None
         return client
 
     async def _publish_whole(self, client: Client, packed: bytes, name: str) -> None:

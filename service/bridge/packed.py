@@ -9,6 +9,15 @@ from reqscope.bus import Event
 VERSION: Final = 1
 
 
+class Rules(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """By what rules sealed events are to be made safe to show: those of the process that captured them."""
+
+    names: tuple[str, ...]
+    """See `Redaction`."""
+    body_cap: int
+    """Bytes of a body to show."""
+
+
 class Packed(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     """Events of one life of one worker, in their order, without holes.
 
@@ -36,6 +45,8 @@ class Packed(msgspec.Struct, array_like=True, kw_only=True, gc=False):
     """Requests that have begun and not ended."""
     uncounted: int = 0
     """Thinned events of batches that were dropped before they were sent: no statistics have them."""
+    rules: Rules | None = None
+    """For events that are still sealed; None where all were opened, as between machines."""
 
     @property
     def next(self) -> int:
@@ -55,16 +66,26 @@ def pack(packed: Packed) -> bytes:
     try:
         return _encoder.encode(packed)
     except UnicodeEncodeError:  # a lone surrogate in one of them, which UTF-8 has no form for
-        events = [_without_surrogates(event) for event in packed.events]
+        events = [without_surrogates(event) for event in packed.events]
         return _encoder.encode(msgspec.structs.replace(packed, events=events))
 
 
 def unpack(data: bytes) -> Packed:
     """Return the batch that `pack` made these bytes of.
 
-    :raises msgspec.DecodeError: they are none, or of a version that is not known here
+    :raises msgspec.DecodeError: they are none, or of a version that is not known here, or an event is sealed
     """
-    packed = _decoder.decode(data)
+    try:
+        return checked(_decoder.decode(data))
+    except TypeError:  # what seals an event is of no type that could be read
+        raise msgspec.DecodeError("an event is sealed") from None
+
+
+def checked(packed: Packed) -> Packed:
+    """Return the batch.
+
+    :raises msgspec.DecodeError: it is of a version that is not known here, or makes no sense
+    """
     if packed.version != VERSION or min(packed.number, packed.after, packed.missed) < 0:
         raise msgspec.DecodeError(f"not a batch of version {VERSION}")
     return packed
@@ -85,14 +106,15 @@ def numbers_of(event: Event) -> Event:
     )
 
 
-def _without_surrogates(value: Any) -> Any:
+def without_surrogates(value: Any) -> Any:
+    """Return a copy of an event, or of some other value, in which they are written as escapes."""
     match value:
         case str():
             return value.encode("utf-8", "backslashreplace").decode()
         case tuple():
-            return tuple(map(_without_surrogates, value))
+            return tuple(map(without_surrogates, value))
         case msgspec.Struct():
-            fields = {name: _without_surrogates(getattr(value, name)) for name in value.__struct_fields__}
+            fields = {name: without_surrogates(getattr(value, name)) for name in value.__struct_fields__}
             return type(value)(**fields)
         case _:
             return value

@@ -13,10 +13,12 @@ import anyio
 from reqscope.bus import Batch, Event, EventBus
 
 from .bridge import Bridge, BridgeError
+from .carried import Sealer
 from .packed import Packed, numbers_of, pack
+from .running import tell
 from .spool import Spool, Spooled
 
-LINGER: Final = 0.02
+LINGER: Final = 0.04
 """Seconds between two batches at the least: half of it is what a bridge adds to how old events are when shown."""
 MAX_EVENTS: Final = 500
 MAX_BYTES: Final = 1 << 20
@@ -25,6 +27,8 @@ _FIRST_RETRY: Final = 0.1
 _LAST_RETRY: Final = 1.0
 _PATIENCE: Final = 10.0
 """Seconds of failing that are worth a warning: a collector takes some to start, too."""
+_ASKABLE_AGAIN: Final = 1.0
+"""Seconds until a collector that has gone is looked for again, to answer what it asks."""
 _GOODBYE: Final = 0.6
 """Seconds to hand over what is held once the bus is closed. Readers of a bus that is closed have one second."""
 
@@ -55,16 +59,25 @@ class Publisher:
     that says how many events that were goes in their stead. Nobody waits for it.
 
     :param worker: returns the name of this process, by which its events are told from those of others, once it runs
+    :param sealer: packs events as they were captured, where the bridge is private; without, they are opened before
     """
 
-    def __init__(self, bus: EventBus, bridge: Bridge, worker: Callable[[], str], spool_bytes: int = SPOOL) -> None:
+    def __init__(
+        self,
+        bus: EventBus,
+        bridge: Bridge,
+        worker: Callable[[], str],
+        spool_bytes: int = SPOOL,
+        sealer: Sealer | None = None,
+    ) -> None:
         self._bus = bus
         self._bridge = bridge
+        self._sealer = sealer if bridge.private else None
         self._name = worker
         self._worker = self._prefix = ""
         self._spool = Spool(spool_bytes)
         self._thinned: list[Event] = []
-        self._number = 0
+        self._number = self._published = 0
         self._next = 0
         self._safe = 0
         """Number of the last event that was handed over."""
@@ -84,15 +97,19 @@ class Publisher:
         """Hand over until the bus is closed, then what is left, for as long as a moment suffices."""
         self._worker = self._name()
         self._prefix = f"{quote(self._worker)}-{self._bus.boot}"
+        sealed = self._sealer is not None
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._send)
+            for task in (self._send, self._beat, self._answer):
+                tasks.start_soon(task)
             subscription = self._bus.subscribe(
-                after=self._next, linger=LINGER, limit=MAX_EVENTS, max_bytes=MAX_BYTES, name="bridge"
+                after=self._next, limit=MAX_EVENTS, max_bytes=MAX_BYTES, name="bridge", sealed=sealed
             )
             async with subscription:
                 async for batch in subscription:
                     self._bus.count_thinned()
                     self._put(batch)
+                    if batch.next == self._bus.ring.last:
+                        await self._gather()
             self._bus.count_thinned()
             if self._thinned:
                 self._put(Batch([], 0, self._next))
@@ -103,6 +120,11 @@ class Publisher:
         with anyio.move_on_after(_GOODBYE / 2):
             await self._say_goodbye()
 
+    async def _gather(self) -> None:
+        """Wait for more, before it is asked for: who publishes meanwhile has nobody to wake."""
+        with anyio.move_on_after(LINGER):
+            await self._bus.wait_beyond(self._next + self._bus.ring.capacity // 2 - 1)
+
     def _note_thinned(self, events: Sequence[Event]) -> None:
         self._thinned += map(numbers_of, events)
         if len(self._thinned) >= MAX_EVENTS:  # to the spool, which is bounded
@@ -111,14 +133,33 @@ class Publisher:
     def _put(self, batch: Batch) -> None:
         self._number += 1
         thinned, self._thinned = self._thinned, []
-        for event in batch.events:
-            event.open()  # once more: it may have ended anew since, which seals it
         packed = self._header(self._number, self._next, missed=batch.missed, events=batch.events, thinned=thinned)
         covers = batch.missed + len(batch.events)
-        self._spool.put(Spooled(self._number, self._next, covers, pack(packed), len(thinned)))
+        self._spool.put(Spooled(self._number, self._next, covers, self._pack(packed), len(thinned)))
         self._next = batch.next
         self._packed += len(batch.events)
         self._missed += batch.missed
+
+    def _pack(self, packed: Packed) -> bytes:
+        if self._sealer is not None:
+            return self._sealer.pack(packed)
+        for event in packed.events:
+            event.open()  # once more: it may have ended anew since, which seals it
+        return pack(packed)
+
+    async def _beat(self) -> None:
+        """Have a sign of life sent where nothing else is."""
+        while True:
+            before = self._published
+            await anyio.sleep(self._bridge.heartbeat / 2)
+            if self._published == before:
+                self._spool.nudge()
+
+    async def _answer(self) -> None:
+        """Tell the other side what is in flight, when it asks."""
+        while True:
+            await self._bridge.answer(lambda: tell(self._worker, self._bus.in_flight))
+            await anyio.sleep(_ASKABLE_AGAIN * random.uniform(0.5, 1))
 
     async def _send(self) -> None:
         retry = _FIRST_RETRY
@@ -142,9 +183,8 @@ class Publisher:
         self._failing = reason
 
     async def _send_one(self) -> None:
-        first: Spooled | None = None
-        with anyio.move_on_after(self._bridge.heartbeat):
-            first = await self._spool.first()
+        first = await self._spool.first()
+        self._published += 1
         if first is None:
             self._bus.count_thinned()
             if self._thinned:

@@ -8,12 +8,15 @@ import anyio
 import msgspec
 
 from reqscope.bus import Event, EventBus
+from reqscope.service.faults import Faults
 
 from .bridge import Bridge, BridgeError
+from .carried import Unsealer, was_raised
 from .packed import Packed, unpack
+from .running import RunningElsewhere
 from .workers import Workers
 
-WINDOW: Final = 0.02
+WINDOW: Final = 0.04
 """Seconds that events are held at most, so that those of several workers can be put in order: as long as one packs."""
 _STEP: Final = 0.005
 """Seconds between two looks at what is held."""
@@ -30,11 +33,15 @@ class Receiver:
     counted here as if it had been captured here.
 
     :param expected: how many workers there are to be, or 0 where nobody knows
+    :param faults: where failures to open what comes sealed are counted
     """
 
-    def __init__(self, bus: EventBus, bridge: Bridge, expected: int = 0) -> None:
+    def __init__(self, bus: EventBus, bridge: Bridge, expected: int = 0, faults: Any = None) -> None:
         self._bus = bus
         self._bridge = bridge
+        # Over a bridge that others can write to, nothing sealed is taken: it would be read without suspicion.
+        self._unpack = Unsealer(faults or Faults()).unpack if bridge.private else unpack
+        self.running = RunningElsewhere(bus.in_flight, bridge)
         self.workers = Workers(anyio.current_time, expected)
         self._waiting: list[tuple[int, float, Event]] = []
         """When it ended by the wall clock, when it arrived by the event loop's, and the event."""
@@ -46,6 +53,7 @@ class Receiver:
         """Read until cancelled, over whatever befalls the bridge. What was taken is then on the bus."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._publish)
+            tasks.start_soon(self.running.run)
             try:
                 await self._read()
             finally:
@@ -56,7 +64,7 @@ class Receiver:
         """Take in one packed batch of so many seconds ago. Never raises: one that cannot be read is counted."""
         self._failing = ""
         try:
-            packed = unpack(data)
+            packed = self._unpack(data)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             if not self._unreadable:
                 logger.warning("a batch cannot be read; do all workers run the same version of reqscope? %s", error)
@@ -73,6 +81,7 @@ class Receiver:
             "reporting": self.workers.reporting,
             "expected": self.workers.expected,
             "in_flight": self.workers.in_flight,
+            "answered": self.running.answered,
             "lost": sum(row.lost for row in lossy),
             "losses": [(row.worker, row.boot, row.lost) for row in lossy[:_SHOWN_LOSSES]],
             "missing": [row.worker for row in rows if row.status == "dead"][:_SHOWN_LOSSES],
@@ -86,7 +95,7 @@ class Receiver:
             event.worker = packed.worker
             event.seq = 0
             event.size = max(0, event.size)
-            if event.failure is not None:
+            if was_raised(event):
                 self._bus.failures.note(event)
             self._waiting.append((_ended(event), now, event))
         if packed.events:

@@ -9,7 +9,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
-from .bridge import AddressError, BridgeError, Take
+from .bridge import AddressError, BridgeError, OneWay, Take
 
 STREAM: Final = "reqscope:batches"
 RETAINED: Final = 10_000
@@ -24,7 +24,7 @@ _TIMEOUT: Final = 3.0
 _START: Final = b"0-0"
 
 
-class RedisBridge:
+class RedisBridge(OneWay):
     """One entry of a stream per batch; each reader has a cursor of its own, so that any number of panels see all.
 
     :param address: as redis-py has it, and `?stream=` for another name than `reqscope:batches`, `?retain=` for how many
@@ -33,6 +33,7 @@ class RedisBridge:
     """
 
     heartbeat = 5.0
+    private = False
 
     def __init__(self, address: str) -> None:
         parts = urlsplit(address)

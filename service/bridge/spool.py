@@ -51,11 +51,17 @@ class Spool:
             pass
         self._news.set()
 
-    async def first(self) -> Spooled:
-        """Wait for the oldest one, and return it. It stays in the queue until `pop`."""
-        while not self._queue:
+    def nudge(self) -> None:
+        """Have whoever waits for the first one go on without it."""
+        self._news.set()
+
+    async def first(self) -> Spooled | None:
+        """Wait for the oldest one, and return it; None after a nudge. It stays in the queue until `pop`."""
+        if not self._queue:
             self._news = anyio.Event()
             await self._news.wait()
+        if not self._queue:
+            return None
         self._sending = True
         return self._queue[0]
 

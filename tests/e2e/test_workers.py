@@ -76,6 +76,11 @@ def summary(server: Server) -> dict[str, Any]:
     return found
 
 
+def in_flight(server: Server) -> dict[str, Any]:
+    found: dict[str, Any] = httpx.get(f"{server.panel}/api/in-flight").json()
+    return found
+
+
 def ask(address: str, numbers: range) -> Counter[int]:
     """Get so many items over connections of their own, and return how many each process answered."""
 
@@ -170,6 +175,36 @@ def _found(server: Server, text: str) -> list[dict[str, Any]]:
         return []
 
 
+def test_what_is_in_flight_is_listed_with_its_worker_and_said_how_many_answered(
+    start: Start, folder: Path, open_page: Callable[..., Page]
+) -> None:
+    arguments = ("run", "shop:app", "--app-dir", str(folder), "--workers", "2")
+    with ThreadPoolExecutor(4) as threads, start(*arguments) as server:
+        wait_until(lambda: in_flight(server)["answered"] == 2, "both workers can be asked")
+        assert in_flight(server) == {"in_flight": [], "count": 0, "answered": 2, "expected": 2}
+        page = open_page(f"{server.panel}/?view=flight")
+        expect(page.locator(".rq-page")).to_contain_text("Nothing is in flight.")
+        for number in range(4):
+            threads.submit(httpx.get, f"{server.api}/slow?token=geheimnis{number}&n={number}", timeout=60)
+        wait_until(lambda: len(in_flight(server)["in_flight"]) == 4, "all of them listed")
+
+        told = in_flight(server)
+        assert {each["worker"] for each in told["in_flight"]} <= {"1", "2"}
+        assert {each["path"] for each in told["in_flight"]} == {"/slow"}
+        assert len({each["id"] for each in told["in_flight"]}) == 4
+        assert "geheimnis" not in str(told)
+        wait_until(lambda: in_flight(server)["count"] == 4, "the count")
+        expect(page.locator(".rq-page tbody tr")).to_have_count(4)
+        assert "geheimnis" not in page.content()
+
+        victim = psutil.Process(next(iter(ask(server.api, range(1)))))
+        victim.suspend()
+        assert in_flight(server)["answered"] == 1
+        expect(page.locator(".rq-page")).to_contain_text("1 of 2 workers answered.", timeout=15_000)
+        victim.resume()
+        wait_until(lambda: in_flight(server)["answered"] == 2, "both workers again")
+
+
 @pytest.mark.guarantees("F24")
 @pytest.mark.prove
 def test_a_worker_that_is_frozen_is_seen_as_such(start: Start, folder: Path, open_page: Callable[..., Page]) -> None:
@@ -214,8 +249,10 @@ def test_a_signal_ends_all_of_them_with_requests_and_pages_open(
         with ThreadPoolExecutor(1) as threads:
             threads.submit(lambda: httpx.get(f"{server.api}/slow", timeout=60))
             wait_until(lambda: summary(server)["in_flight"] == 1, "a request in flight")
-            expect(page.locator(".rq-page")).to_contain_text("1 request is in flight in the workers that report here")
-            assert httpx.get(f"{server.panel}/api/in-flight").json() == {"in_flight": [], "count": 1}
+            name = in_flight(server)["in_flight"][0]["worker"]
+            row = page.locator(".rq-page tbody tr")
+            expect(row).to_contain_text("GET /slow")
+            expect(row.locator("td").last).to_have_text(name)
 
             assert server.stop(number) == 0
         assert not any(process.is_running() for process in processes)

@@ -212,8 +212,8 @@ def test_what_is_in_flight_for_long_is_told_oldest_first_and_what_is_not_only_co
     frame = read(frames.still("heartbeat", 0, 0))
 
     assert frame["running"] == [
-        ["/0", 9_500, "GET", "/0", "a=1", "::1", 0, 0],
-        ["/1", 3_000, "GET", "/1", "a=1", "::1", 0, 0],
+        ["/0", 9_500, "GET", "/0", "a=1", "::1", 0, 0, ""],
+        ["/1", 3_000, "GET", "/1", "a=1", "::1", 0, 0, ""],
     ]
     assert frame["counts"]["in_flight"] == 3
 

@@ -196,7 +196,7 @@
       this.at("missed").parentElement.classList.toggle("rq-loss", this.missed > 0);
       this.at("kept").parentElement.title = counts.thinned ? `${count.format(counts.thinned)} more were counted and, by sampling, not kept` : "";
       this.showWorkers(counts.workers);
-      this.pages.tellElsewhere(counts.workers?.in_flight ?? 0);
+      this.pages.tellElsewhere(counts.workers);
       const notices = noticesOf(counts);
       this.at("notice").hidden = !notices.length;
       this.at("notice").textContent = notices.join(" ");

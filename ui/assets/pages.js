@@ -17,7 +17,7 @@
       Object.assign(this, { box, open, filter, turn, stubs: mock });
       this.runList = new globalThis.reqscope.Runs(() => this.show(...this.last), () => refresh());
       this.order = { key: "count", down: true };
-      this.elsewhere = 0;
+      this.workers = null; // what is known of those that report here
       this.unfolded = new Set(); // errors whose traceback is shown
       this.pressed = false; // a page that were written anew between press and release would swallow the click
       box.addEventListener("pointerdown", () => { this.pressed = true; });
@@ -41,10 +41,11 @@
       this.box.querySelector(".rq-scroll")?.scrollTo(aside, 0);
       if (focused) this.box.querySelector(`[data-focus="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
     }
-    // How many requests are in flight in other processes, of which nothing else is known here.
-    tellElsewhere(count) {
-      if (count === this.elsewhere) return;
-      this.elsewhere = count;
+    tellElsewhere(workers) {
+      const known = ({ in_flight, answered, expected } = {}) => [in_flight, answered, expected].join();
+      const same = known(workers ?? undefined) === known(this.workers ?? undefined);
+      this.workers = workers;
+      if (same) return;
       if (this.last?.[0] === "flight" && !this.box.hidden && this.box.isConnected) this.show(...this.last);
     }
     // Somebody has marked text in it, to copy it.
@@ -120,17 +121,25 @@
     }
     flight(rows) {
       const { formatSize, formatDuration } = globalThis.reqscope;
-      const many = `${this.elsewhere} request${this.elsewhere > 1 ? "s are" : " is"} in flight in the workers that report here.`;
-      const elsewhere = this.elsewhere ? [make("p", many + " They are counted, and not listed.", "rq-none")] : [];
+      const note = this.unlisted(rows.length), elsewhere = note ? [make("p", note, "rq-none")] : [];
       if (!rows.length) return elsewhere.length ? elsewhere : [make("p", "Nothing is in flight.", "rq-none")];
-      const table = this.table(["Age", "Request", "State", "Client", "Request id"].map((label) => { const head = make("th", label); head.scope = "col"; return head; }));
+      const labels = ["Age", "Request", "State", "Client", "Request id", ...(this.workers ? ["Worker"] : [])];
+      const table = this.table(labels.map((label) => { const head = make("th", label); head.scope = "col"; return head; }));
       for (const row of rows) {
         const line = table.tBodies[0].insertRow();
         const state = row.status ? `${row.status}, ${formatSize(row.response_size ?? 0)} sent` : "no response yet";
         const what = `${row.kind === "websocket" ? "WebSocket" : row.method} ${row.path}${row.query ? "?" + row.query : ""}`;
         for (const text of [formatDuration(row.age * 1000), what, state, row.client ?? "", row.request_id ?? ""]) line.append(make("td", text));
+        if (this.workers) line.append(make("td", row.worker ?? ""));
       }
       return [this.scroller(table, "In flight"), ...elsewhere];
+    }
+    // What a list of `shown` requests lacks of what is in flight in the workers, in words.
+    unlisted(shown) {
+      const { in_flight: many = 0, answered = null, expected = 0 } = this.workers ?? {};
+      if (answered !== null && answered < expected) return `${answered} of ${expected} workers answered.`;
+      if (!many || answered !== null || shown >= many) return "";
+      return `${many} request${many > 1 ? "s are" : " is"} in flight in the workers that report here. They are counted, and not listed.`;
     }
     mock(content) { return this.stubs.parts(content); }
     runs(content) {

@@ -1,7 +1,7 @@
 // What has been in flight for long: oldest first, each with a clock that goes on in the page.
 (function () {
   "use strict";
-  const ID = 0, AGE = 1, METHOD = 2, PATH = 3, QUERY = 4, CLIENT = 5, STATUS = 6, SIZE = 7;
+  const ID = 0, AGE = 1, METHOD = 2, PATH = 3, QUERY = 4, CLIENT = 5, STATUS = 6, SIZE = 7, WORKER = 8;
 
   class Running {
     constructor(box) { this.box = box; this.list = box.querySelector("ul"); this.clocks = []; this.timer = 0; }
@@ -18,6 +18,7 @@
       const item = document.createElement("li"), age = text("b", "");
       const state = row[STATUS] ? `${row[STATUS]}, ${formatSize(row[SIZE])} sent` : "no response yet";
       item.append(age, text("span", `${row[METHOD]} ${row[PATH]}${row[QUERY] ? "?" + row[QUERY] : ""}`, "rq-what"), text("span", state, "rq-soft"), text("span", row[CLIENT], "rq-soft"));
+      if (row[WORKER]) item.append(text("span", `worker ${row[WORKER]}`, "rq-soft"));
       item.dataset.request = row[ID];
       this.clocks.push([age, since]);
       return item;

@@ -1,0 +1,119 @@
+"""Batches within one machine: what was captured goes to another process of the same user as it is, and is opened there.
+
+Making an event safe to show costs tens of microseconds, and most are never looked at. So a worker hands its events over
+sealed, where nobody but its own user can read along, and says by what rules they are to be opened.
+"""
+
+from typing import Any, Final
+
+import msgspec
+
+from reqscope.bus import Event
+from reqscope.service.bodies import Chunks
+from reqscope.service.redaction import Redaction
+from reqscope.service.sealed import Gate, SealedEnding, SealedExchange
+
+from .packed import Packed, Rules, checked, unpack, without_surrogates
+
+_MOST_RULES: Final = 16
+"""Rules that are kept ready, beyond which the oldest go. All workers have the same as a rule."""
+
+
+class _Ending(SealedEnding, array_like=True, tag=1, gc=False):
+    before: SealedExchange | None
+
+
+class _Event(Event, array_like=True, gc=False):
+    sealed: SealedExchange | _Ending | None = None
+
+
+class _Envelope(Packed, kw_only=True, array_like=True, gc=False):
+    events: msgspec.Raw = msgspec.Raw(b"\x90")  # type: ignore[assignment]  # read once the rules are known
+
+
+class Sealer:
+    """Packs batches for a process of the same user on this machine, with their events sealed as they were captured.
+
+    :param redaction: what captured events would be masked with here
+    :param rules: what the other process is to make the same of
+    """
+
+    def __init__(self, redaction: object, rules: Rules) -> None:
+        self._redaction = redaction
+        self._rules = rules
+        self._encode = msgspec.msgpack.Encoder(enc_hook=self._without_gate).encode
+
+    def pack(self, packed: Packed) -> bytes:
+        """Return the batch as bytes. An event that is sealed in some other way is opened before."""
+        packed.rules = self._rules
+        try:
+            return self._encode(packed)
+        except (TypeError, UnicodeEncodeError):
+            packed.events = [self._portable(event) for event in packed.events]
+            return self._encode(packed)
+
+    def _portable(self, event: Event) -> Event:
+        try:
+            self._encode(event)
+        except (TypeError, UnicodeEncodeError):
+            event = without_surrogates(event.open())
+        return event
+
+    def _without_gate(self, part: object) -> Any:
+        match part:
+            case Chunks():
+                return part.parts
+            case Gate() if part.redaction is self._redaction and part.body_cap == self._rules.body_cap:
+                return None
+            case _:
+                raise TypeError("it is sealed in a way that only this process knows how to open")
+
+
+class Unsealer:
+    """Unpacks what `Sealer` packed, and gives each event the gate that opens it by the rules of its worker.
+
+    :param faults: where failures to open one are counted, as `Faults` does
+    """
+
+    def __init__(self, faults: Any) -> None:
+        self._faults = faults
+        self._decoders: dict[Rules, msgspec.msgpack.Decoder[list[_Event]]] = {}
+
+    def unpack(self, data: bytes) -> Packed:
+        """Return the batch that these bytes were made of, its events sealed where they were.
+
+        :raises msgspec.DecodeError: they are none, or of a version that is not known here
+        """
+        envelope = _envelopes.decode(data)
+        if envelope.rules is None:
+            return unpack(data)
+        checked(envelope)
+        fields = {name: getattr(envelope, name) for name in Packed.__struct_fields__}
+        fields["events"] = self._decoder(envelope.rules).decode(envelope.events)
+        return Packed(**fields)
+
+    def _decoder(self, rules: Rules) -> "msgspec.msgpack.Decoder[list[_Event]]":
+        decoder = self._decoders.get(rules)
+        if decoder is None:
+            gate = Gate(Redaction(rules.names), self._faults, rules.body_cap)
+            decoder = msgspec.msgpack.Decoder(list[_Event], dec_hook=lambda kind, part: _restored(kind, part, gate))
+            self._decoders[rules] = decoder
+            if len(self._decoders) > _MOST_RULES:
+                del self._decoders[next(iter(self._decoders))]
+        return decoder
+
+
+def was_raised(event: Event) -> bool:
+    """Whether an exception left the application there, which is told once the event is opened."""
+    return event.failure is not None or (isinstance(event.sealed, SealedEnding) and event.sealed.raised is not None)
+
+
+def _restored(kind: type, part: Any, gate: Gate) -> Any:
+    if kind is Gate:
+        return gate
+    chunks = Chunks(0)
+    chunks.parts = msgspec.convert(part, list[bytes])
+    return chunks
+
+
+_envelopes: Final = msgspec.msgpack.Decoder(_Envelope)
