@@ -84,10 +84,10 @@ class Viewer:
         self.confirmed = anyio.current_time()
         self.asked = False
 
-    # Sessions of our own say when they end: `look_again` wakes the page, and no time has to pass. `confirm_every` is for
-    # the log-in of a host application. Nothing tells when that signs somebody out, and only a request of the browser's,
-    # with the cookies that it has by then, can be asked about. So the page is asked for one when the time is up, and
-    # that is a deadline of its stream's: nothing runs in between, and what the page shows does not wait for it.
+    # Sessions of our own say when they end: `look_again` wakes the page, and no time has to pass. `confirm_every` is
+    # for the log-in of a host application. Nothing tells when that signs somebody out, and only a request of the
+    # browser's, with the cookies that it has by then, can be asked about. So the page is asked for one when the time is
+    # up, and that is a deadline of its stream's: nothing runs in between, and what the page shows does not wait for it.
 
     def overdue_by(self) -> float:
         """Return for how many seconds the page should have shown that; less than 0 if it need not yet."""
