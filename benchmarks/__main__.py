@@ -29,7 +29,11 @@ examples:
 def main() -> int:
     """Measure what the command line asks for; 1 when something could not be measured."""
     if sys.argv[1:2] == ["growth"]:
-        return growth.main(sys.argv[2:])
+        try:
+            return growth.main(sys.argv[2:])
+        except KeyboardInterrupt:
+            _progress("interrupted\n")
+            return INTERRUPTED
     options = parser().parse_args()
     names = options.names or list(NAMES)
     scale = _QUICK_SCALE if options.quick else 1.0

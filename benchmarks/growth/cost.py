@@ -56,8 +56,8 @@ class Grown(NamedTuple):
 
     @property
     def verdict(self) -> str:
-        """The exponent in words. What is within a seventh of a whole number is that number: no figure is exact."""
-        if self.steepest > 1 + _NOISE:
+        """The exponent in words. What is near a whole number is that number: no figure is exact, two are less so."""
+        if self.exponent > 1 + _NOISE or self.steepest > 1 + 2 * _NOISE:
             return "worse than linear"
         words = ((-_NOISE, "falls"), (_NOISE, "stays"), (1 - _NOISE, "less than linear"))
         return next((word for bound, word in words if self.exponent <= bound), "linear")

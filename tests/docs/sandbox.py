@@ -124,7 +124,6 @@ class Sandbox:
             .replace("reqscope …", "reqscope config")
             .replace("-d30s", "-d1s")
             .replace("-d10s", "-d1s")
-            .replace("-t 10s", "-t 3s")
         )
 
     def run(self, command: str) -> str:

@@ -51,5 +51,5 @@ def test_a_load_is_recorded_from_both_sides(block: Block, tmp_path: Path) -> Non
     uncounted = {"wrk": 32, "locust": run["requests"] - 1}.get(name, 0)
     assert client["tool"].lower() == name
     assert run["requests"] - uncounted <= client["requests"] <= run["requests"]
-    assert run["requests"] > 20
+    assert run["requests"]
     assert run["errors"] == 0
