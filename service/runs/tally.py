@@ -66,11 +66,8 @@ class Tally:
             ends = _ends(events)
             first, last = min([event.time for event in events]), max(ends)
             self._note_times(first / _NANO, last / _NANO)
-            if first // _NANO == last // _NANO:  # as in most batches, each of which is of a quarter of a second
-                self._add(first // _NANO, events)
-            else:
-                for second, ended in _by_second(events, ends):
-                    self._add(second, ended)
+            for second, ended in _by_second(events, ends, int(first // _NANO), int(last // _NANO)):
+                self._add(second, ended)
             self._close_seconds()
         self.run.losses.recorder_seconds += time.thread_time() - began
 
@@ -251,11 +248,22 @@ def _end(event: Event) -> float:
     return float(event.time) if total is None or not isfinite(total) else event.time + total * _NANO
 
 
-def _by_second(events: Sequence[Event], ends: Sequence[float]) -> Iterable[tuple[int, Sequence[Event]]]:
-    seconds: defaultdict[int, list[Event]] = defaultdict(list)
-    for end, event in zip(ends, events, strict=True):
-        seconds[int(end // _NANO)].append(event)
-    return seconds.items()
+def _by_second(
+    events: Sequence[Event], ends: Sequence[float], first: int, last: int
+) -> Iterable[tuple[int, Sequence[Event]]]:
+    """Yield what ended in each second, which are some from `first` to `last`."""
+    if first == last:  # as in most batches, each of which is of a quarter of a second
+        yield last, events
+    elif first + 1 == last:
+        turn = last * _NANO
+        yield last, [event for event, end in zip(events, ends, strict=True) if end >= turn]
+        if early := [event for event, end in zip(events, ends, strict=True) if end < turn]:
+            yield first, early
+    else:
+        seconds: defaultdict[int, list[Event]] = defaultdict(list)
+        for event, end in zip(events, ends, strict=True):
+            seconds[int(end // _NANO)].append(event)
+        yield from seconds.items()
 
 
 def _class_of(status: int) -> int:
