@@ -33,6 +33,7 @@ _SECONDS = 60.0
 _RATE, _CPU = "GET, requests/s", "GET, CPU µs of the server per request"
 _WRONG = "requests that the run counted too few or too many"
 _LOST = "requests that the run says it lost"
+_RECORDING = "CPU µs of the recorder per request, by the run's own account"
 
 
 def _alone(serve: Callable[[], AbstractContextManager[Served]], scale: float) -> Numbers:
@@ -50,8 +51,9 @@ def _observed(scale: float) -> Numbers:
             run: str = _post(server, "", {"label": "benchmark"})["id"]
             numbers, load = _loaded(server, scale)
             ended = _post(server, f"/{run}/end", {})
+            recording = _kept(server, run)["losses"]["recorder_seconds"] / ended["requests"]
     few, many = load.requests - ended["requests"], ended["requests"] - load.requests - _CONNECTIONS
-    return numbers | {_WRONG: float(max(0, few, many)), _LOST: float(ended["lost"])}
+    return numbers | {_WRONG: float(max(0, few, many)), _LOST: float(ended["lost"]), _RECORDING: 1e6 * recording}
 
 
 def _loaded(server: Served, scale: float) -> tuple[Numbers, Load]:
@@ -81,6 +83,11 @@ def _post(server: Served, path: str, content: object) -> dict[str, Any]:
     return answer
 
 
+def _kept(server: Served, run: str) -> dict[str, Any]:
+    kept: dict[str, Any] = httpx.get(f"{server.page.rstrip('/')}/api/runs/{run}", timeout=30).json()
+    return kept
+
+
 BENCH = Bench(
     title="a load test, observed",
     contenders={
@@ -89,9 +96,10 @@ BENCH = Bench(
         "reqscope run, a run and a page": _observed,
     },
     rounds=3,
-    metrics={_RATE: "bare", _CPU: "bare", _WRONG: None, _LOST: None, CORE_SHARE: None},
+    metrics={_RATE: "bare", _CPU: "bare", _WRONG: None, _LOST: None, _RECORDING: None, CORE_SHARE: None},
     targets=[
         Target(_RATE, "reqscope run, a run and a page", at_least=0.85, against="bare"),
         Target(_WRONG, "reqscope run, a run and a page", at_most=0),
+        Target(_RECORDING, "reqscope run, a run and a page", at_most=1.5),
     ],
 )

@@ -3,8 +3,6 @@
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from math import isfinite
 from typing import Final, TypeAlias, TypeVar
 
 import msgspec
@@ -15,6 +13,7 @@ from reqscope.bus.histogram import Histogram
 from reqscope.bus.routestats import MAX_ROUTES, NO_ROUTE, OTHER
 from reqscope.bus.tracelines import is_line
 
+from .ends import by_second, ends_of
 from .model import CLASSES, Durations, ErrorGroup, Numbers, Route, Run, Sample, Second
 
 Key: TypeAlias = tuple[str, str]
@@ -63,14 +62,11 @@ class Tally:
         if 0 in [event.status for event in events]:
             events = [event for event in events if event.status or not is_line(event)]
         if events:
-            ends = _ends(events)
+            ends = ends_of(events)
             first, last = min([event.time for event in events]), max(ends)
             self._note_times(first / _NANO, last / _NANO)
-            if first // _NANO == last // _NANO:  # as in most batches, each of which is of a quarter of a second
-                self._add(first // _NANO, events)
-            else:
-                for second, ended in _by_second(events, ends):
-                    self._add(second, ended)
+            for second, ended in by_second(events, ends, int(first // _NANO), int(last // _NANO)):
+                self._add(second, ended)
             self._close_seconds()
         self.run.losses.recorder_seconds += time.thread_time() - began
 
@@ -235,27 +231,6 @@ class _Counts:
             buckets=dict(sorted(self.durations.buckets().items())),
         )
         return into
-
-
-def _ends(events: Sequence[Event]) -> list[float]:
-    """Return when each ended, in nanoseconds since the epoch, as exactly as a run says when its last one did."""
-    with suppress(TypeError):  # some were not timed
-        ends = [event.time + event.total * _NANO for event in events]  # type: ignore[operator]
-        if isfinite(sum(ends)):
-            return ends
-    return [_end(event) for event in events]
-
-
-def _end(event: Event) -> float:
-    total = event.total
-    return float(event.time) if total is None or not isfinite(total) else event.time + total * _NANO
-
-
-def _by_second(events: Sequence[Event], ends: Sequence[float]) -> Iterable[tuple[int, Sequence[Event]]]:
-    seconds: defaultdict[int, list[Event]] = defaultdict(list)
-    for end, event in zip(ends, events, strict=True):
-        seconds[int(end // _NANO)].append(event)
-    return seconds.items()
 
 
 def _class_of(status: int) -> int:
