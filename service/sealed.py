@@ -19,6 +19,7 @@ from .redaction import Redaction
 RawLine: TypeAlias = tuple[int, str, str, str]
 """Time, level, logger and message of a log line, as the application wrote it."""
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 _PER_LINE: Final = 250
@@ -45,19 +46,19 @@ class Gate:
 
     def unpack(self, head: bytes) -> Headers:
         """Return headers as they were captured, secrets and all."""
-        return self._safely(lambda: heads.unpack(head), ())
+        return self._safely(heads.unpack, head, ())
 
     def headers(self, headers: Headers) -> Headers:
-        return self._safely(lambda: self.redaction.headers(headers), ())
+        return self._safely(self.redaction.headers, headers, ())
 
     def query(self, query: bytes) -> bytes:
-        return self._safely(lambda: self.redaction.query(query), b"") if query else query
+        return self._safely(self.redaction.query, query, b"") if query else query
 
     def path(self, path: str) -> str:
-        return self._safely(lambda: self.redaction.path(path), "[withheld]")
+        return self._safely(self.redaction.path, path, "[withheld]")
 
     def text(self, text: str) -> str:
-        return self._safely(lambda: self.redaction.text(text), "[withheld]")
+        return self._safely(self.redaction.text, text, "[withheld]")
 
     def body(self, chunks: Chunks | None, size: int, headers: Headers, place: str) -> Body | None:
         """Return the captured part of a body of `size` bytes, made readable.
@@ -69,17 +70,17 @@ class Gate:
             return None
         captured = min(len(chunks), self.body_cap)
         withheld = Body(data=b"", captured=captured, withheld="it could not be made safe to show")
-        return self._safely(lambda: self._readable(chunks, size, headers, place, captured), withheld)
+        return self._safely(lambda parts: self._readable(parts, size, headers, place, captured), chunks, withheld)
 
     def content(self, data: bytes, content_type: bytes) -> bytes:
         """Return a whole body that a program sent to be kept, masked."""
-        return self._safely(lambda: self.redaction.body(data, content_type), b"")
+        return self._safely(lambda whole: self.redaction.body(whole, content_type), data, b"")
 
     def failure(self, raised: Raised, route: str | None) -> Failure:
         return Failure(
             type=raised.type.rpartition(".")[2],
             message=self.text(raised.message),
-            traceback=self.text(self._safely(lambda: render(raised), "")),
+            traceback=self.text(self._safely(render, raised, "")),
             fingerprint=fingerprint(raised, route),
         )
 
@@ -108,9 +109,9 @@ class Gate:
         masked = self.redaction.body(data, kind, complete=complete)
         return Body(data=masked[: self.body_cap], captured=captured, complete=complete and len(masked) <= self.body_cap)
 
-    def _safely(self, step: Callable[[], T], instead: T) -> T:
+    def _safely(self, step: Callable[[S], T], given: S, instead: T) -> T:
         try:
-            return step()
+            return step(given)
         except Exception as error:
             self.faults.record("redaction", error)
             return instead

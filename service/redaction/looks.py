@@ -61,6 +61,7 @@ _MARKED: Final = (
     re.compile(rb"(?<!\d)(\d{8,10}:AA[\w-]{30,}+)"),
 )
 _PARTS: Final = tuple(dict(_KEYS))
+_OF_UUIDS: Final = b"0123456789abcdef-. "  # none of these parts is made up of nothing else
 _CUT_KEY: Final = re.compile(
     rb"(?:(?:%s)[\w.+/=-]|(?<!\d)\d{8,10}:)[\w.+/=-]*+\Z" % b"|".join(start for _, start, _ in _KINDS)
 )
@@ -124,7 +125,7 @@ def _finders(data: bytes) -> list[Finder]:
 def _has_key(data: bytes) -> bool:
     """Return whether there is a part of a key in a word long enough. Most that are so long are UUIDs and the like."""
     words = data if len(data) > _MANY else b" ".join(_long_words(data))
-    return any(part in words for part in _PARTS)
+    return bool(words.translate(None, _OF_UUIDS)) and any(part in words for part in _PARTS)
 
 
 def _long_words(data: bytes) -> list[bytes]:

@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from typing import Final, TypeAlias
 
@@ -41,17 +41,19 @@ def masking(data: bytes, start: int, stop: int, secret: bytes | None = None) -> 
     return [(start, stop, mask(data[start:stop] if secret is None else secret))]
 
 
-def edited(data: bytes, edits: Iterable[Edit]) -> bytes:
+def edited(data: bytes, edits: Sequence[Edit]) -> bytes:
     """Return the data with the edits made, in whatever order they come, overlapping or not."""
+    if not edits:
+        return data
     pieces: list[bytes] = []
     done = 0
     for start, stop, new in _settled(data, edits):
         pieces += data[done:start], new
         done = stop
-    return b"".join([*pieces, data[done:]]) if pieces else data
+    return b"".join([*pieces, data[done:]])
 
 
-def _settled(data: bytes, edits: Iterable[Edit]) -> Iterator[Edit]:
+def _settled(data: bytes, edits: Sequence[Edit]) -> Iterator[Edit]:
     """Yield edits that do not overlap: the outer one of two, or one mask over both where neither is."""
     last: Edit | None = None
     for edit in sorted(edits, key=_outer_first):

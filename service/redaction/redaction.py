@@ -10,6 +10,7 @@ from .bodies import Bodies, readable
 from .headers import cookies, credentials, set_cookie
 from .masks import edited, mask
 from .names import SENSITIVE, Names
+from .plain import plain
 from .shapes import Shapes
 
 _SHORTEST_SECRET: Final = 5
@@ -93,8 +94,11 @@ class Redaction:
         return readable(body, content_type)
 
     def _header(self, name: bytes, value: bytes) -> bytes:
-        redacted = self._named(name, value) if self._names[name] else self._unnamed(name, value)
-        if redacted == value:
+        if self._names[name]:
+            redacted = self._named(name, value)
+        else:
+            redacted = value if plain(value) else self._unnamed(name, value)
+        if redacted == value and not value.isdigit():  # lengths are many, and plain to see
             self._harmless.remember(name, value)
         return redacted
 
@@ -149,6 +153,8 @@ def _every(_: bytes) -> bool:
 
 def _redacted(text: str, redact: Callable[[bytes], bytes]) -> str:
     data = text.encode("utf-8", "surrogatepass")
+    if plain(data):
+        return text
     redacted = _settled(data, redact)
     return text if redacted is data else redacted.decode("utf-8", "surrogatepass")
 

@@ -7,6 +7,7 @@ from . import free_text, json_text, looks
 from .escapes import percent_encoded, without_percent
 from .masks import Edit, masking
 from .names import Names
+from .plain import plain_looks
 
 _JSON: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*+[\[{\"]")
 _SEPARATOR: Final = re.compile(rb"[=:<(]")  # without any there is nothing that could be a name and its value
@@ -41,7 +42,7 @@ class Shapes:
                 return edits
         if _SEPARATOR.search(data) and self._hints.suspect(data):
             edits += free_text.find(data, self._names)
-        if self._patterns:
+        if self._patterns and (cut or not plain_looks(data)):
             edits += looks.find(data, cut=cut)
         if nested and percent_encoded(data):
             unescaped = without_percent(data)
@@ -50,7 +51,7 @@ class Shapes:
 
     def form(self, data: bytes, cut: bool = False) -> list[Edit]:
         """Return the edits for a query string or a form."""
-        edits = looks.find(data, cut=cut) if self._patterns else []
+        edits = looks.find(data, cut=cut) if self._patterns and (cut or not plain_looks(data)) else []
         start = 0
         for pair in data.split(b"&"):
             name, equals, value = pair.partition(b"=")
