@@ -16,7 +16,7 @@ SHAPES = Shapes(Names(SENSITIVE), patterns=True)
 SETTINGS = settings(derandomize=True, deadline=None, max_examples=300)
 
 TELLING = [
-    *(part for part, _ in looks._KEYS),
+    *(canary.text.encode()[:length] for canary in CANARIES if canary.by == "pattern" for length in (4, 8, 400)),
     *(b"bearer", b"Basic", b"token", b"password", b"AccountKey", b"Key=", b"hooks", b".slack.com/", b"services/"),
     *(b"://", b":AA", b"4111111111111111", b"4111", b"1111", b"-----BEGIN PRIVATE KEY-----", b"%20", b"\xe4"),
     *(bytes([byte]) for byte in b'/.-_=&,;:<(@+%{[" \\aZ09'),
