@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import BinaryIO
 
 import anyio
@@ -16,7 +17,7 @@ import pytest
 from anyio import to_thread, wait_all_tasks_blocked
 from anyio.lowlevel import checkpoint
 
-from reqscope.bus import Event, EventBus, JsonLogSink, SinkRunner
+from reqscope.bus import Event, EventBus, JsonLogSink, SinkRunner, throttle
 from reqscope.bus.sinks import WhenFull
 
 pytestmark = pytest.mark.anyio
@@ -329,6 +330,31 @@ async def test_a_full_device_loses_events_says_so_once_and_recovers(
     (warning,) = [record for record in caplog.records if "sink device" in record.message]
     assert warning.levelname == "WARNING"
     assert "No space left on device" in warning.message
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+async def test_what_goes_on_failing_is_warned_of_once_in_ten_seconds(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bus = EventBus()
+    device = open("/dev/full", "ab", buffering=0)  # noqa: ASYNC230, SIM115  # closed by the sink
+    runner = SinkRunner(bus, JsonLogSink("device", bus.boot, device))
+    now = 100.0
+    monkeypatch.setattr(throttle, "time", SimpleNamespace(monotonic=lambda: now))
+    warnings: list[int] = []
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(runner.run)
+        for moment in (100.0, 105.0, 109.9, 110.0, 119.9, 120.0):
+            now = moment
+            publish(bus, 1)
+            published = bus.statistics().ring.published
+            await until(lambda published=published: runner.statistics().lost == published)  # type: ignore[misc]
+            await wait_all_tasks_blocked()
+            warnings.append(caplog.text.count("sink device cannot write"))
+        bus.close()
+
+    assert warnings == [1, 1, 1, 2, 2, 3]
 
 
 async def test_a_reader_that_goes_away_costs_its_own_events_only(pipe: Pipe, tmp_path: Path) -> None:

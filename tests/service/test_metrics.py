@@ -10,6 +10,9 @@ from prometheus_client.core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from reqscope.bus import Event
 from reqscope.bus.requestdurations import BOUNDARIES
@@ -278,3 +281,22 @@ async def test_the_monitor_does_not_count_its_own_scrapes_unless_told_to_watch_i
         assert counted == (3 if capture_panel else 1)
         assert of(found, "reqscope_requests_ignored_total") == (0 if capture_panel else 3)
         assert asdict(monitor.bus.ring.statistics())["published"] == (4 if capture_panel else 1)
+
+
+async def test_what_is_in_flight_is_counted_as_long_as_it_is() -> None:
+    begun, go_on = anyio.Event(), anyio.Event()
+
+    async def slow(request: Request) -> Response:
+        begun.set()
+        await go_on.wait()
+        return Response()
+
+    app = Starlette(routes=[Route("/slow", slow)])
+    Monitor(app)
+    async with serving(app, lifespan="on") as url, client(url) as http:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(http.get, f"{url}/slow")
+            await begun.wait()
+            assert of(await scrape(http, path="/reqscope/metrics"), "http_server_active_requests") == 1
+            go_on.set()
+        assert of(await scrape(http, path="/reqscope/metrics"), "http_server_active_requests") == 0
