@@ -54,7 +54,7 @@ def _connection(scope: Scope) -> tuple[Address, Address] | None:
     """Return both ends of a TCP connection, the client's first; None if the request came over none."""
     ends = list[Address]()
     for name in ("client", "server"):
-        host, port = scope.get(name) or ("", None)
+        host, port = (scope.get(name) or ("", None))[:2]
         try:
             ip_address(host)
         except ValueError:

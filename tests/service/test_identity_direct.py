@@ -86,6 +86,19 @@ def test_a_connection_is_own_if_it_is_that_of_a_user_who_is_named(connected: Any
 
 
 @needs_the_kernel
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_so_it_is_at_a_server_of_both_families(address: str) -> None:
+    with (
+        socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as server,
+        socket.create_connection((address, server.getsockname()[1])),
+        server.accept()[0] as connection,
+    ):
+        scope = {**asked(), "client": connection.getpeername(), "server": connection.getsockname()}
+        assert is_own(scope, own_users())
+        assert not is_own(scope, {SOMEBODY_ELSE})
+
+
+@needs_the_kernel
 def test_a_connection_that_the_kernel_does_not_know_is_not(connected: Any) -> None:
     assert not is_own({**connected, "client": ("127.0.0.1", 1)}, own_users())
 
