@@ -40,7 +40,7 @@ _TICK = 0.004
 
 def _encoding(scale: float, *, packed: bool) -> Numbers:
     events = ready_made(_BATCH)
-    rounds = int(400 * scale)
+    rounds, data, lines = int(400 * scale), b"", list[bytes]()
     encoder, decoder = msgspec.json.Encoder(), msgspec.json.Decoder(dict[str, object])
     begun = time.process_time()
     for _ in range(rounds):

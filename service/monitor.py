@@ -40,8 +40,8 @@ class Monitor:
     sees what leaves the application, its answers to errors too. The panel is reached at `path`, also under a root
     path and behind a proxy.
 
-    Who may see it is for `auth` to say. Without, the panel answers only requests that come from this machine
-    directly, and tells others what to write.
+    Who may see it is for `auth` to say. Without, the panel answers only direct requests of the user who runs the
+    application, from the same machine, and tells others what to write.
 
     Log lines are off unless `settings` or `REQSCOPE_LOG` turn them on: the application's standard output is its own.
 

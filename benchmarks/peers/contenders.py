@@ -35,9 +35,10 @@ class Contender:
     @property
     def available(self) -> bool:
         try:
-            return self.version is not None
+            _ = self.version
         except PackageNotFoundError:
             return False
+        return True
 
 
 CONTENDERS: Final = (

@@ -67,8 +67,8 @@ async def decentralised(folder: Path, nkeys: ModuleType) -> AsyncGenerator[tuple
     system = Key(nkeys, "account")
     unlimited = dict.fromkeys(("subs", "data", "payload", "imports", "exports", "conn", "leaf"), -1)
     streams = dict.fromkeys(("mem_storage", "disk_storage", "streams", "consumer"), -1)
-    claims = {"limits": {**unlimited, **streams, "wildcards": True}, "type": "account", "version": 2}
-    own = {"limits": {**unlimited, "wildcards": True}, "type": "account", "version": 2}
+    claims: dict[str, object] = {"limits": {**unlimited, **streams, "wildcards": True}, "type": "account", "version": 2}
+    own: dict[str, object] = {"limits": {**unlimited, "wildcards": True}, "type": "account", "version": 2}
     known = {each.public: operator.signs(each.public, "A", of) for each, of in ((account, claims), (system, own))}
     users = account.signs(user.public, "U", {"subs": -1, "data": -1, "payload": -1, "type": "user", "version": 2})
     credentials = folder / "app.creds"

@@ -26,7 +26,7 @@ async def test_every_worker_that_reports_is_waited_for_twice() -> None:
     workers = Workers(anyio.current_time)
     report(workers, "1")
     report(workers, "2")
-    done = False
+    done, late = False, list[str]()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(reports, workers, "1", lambda: done)
         tasks.start_soon(reports, workers, "2", lambda: done)
@@ -40,7 +40,7 @@ async def test_one_that_is_silent_is_named_in_the_end() -> None:
     workers = Workers(anyio.current_time)
     report(workers, "1")
     report(workers, "silent")
-    done = False
+    done, late = False, list[str]()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(reports, workers, "1", lambda: done)
         late = await await_workers(workers.rows, patience=1)
