@@ -248,7 +248,7 @@ def test_no_canary_comes_out_while_its_request_is_in_flight(watched: Server, ope
         ]
         try:
             running = page.locator(".rq-running li")
-            expect(running).to_have_count(len(secrets))
+            expect(running).to_have_count(len(secrets), timeout=DEADLINE * 1000)
             shown = page.content() + httpx.get(f"{watched.panel}/api/in-flight").text
         finally:
             httpx.get(f"{watched.api}/release")
