@@ -20,11 +20,11 @@ _MOST_RULES: Final = 16
 
 
 class _Ending(SealedEnding, array_like=True, tag=1, gc=False):
-    before: SealedExchange | None
+    before: SealedExchange | None  # pyright: ignore[reportIncompatibleVariableOverride] - as it is read
 
 
 class _Event(Event, kw_only=True, array_like=True, gc=False):
-    sealed: SealedExchange | _Ending | None = None
+    sealed: SealedExchange | _Ending | None = None  # pyright: ignore[reportIncompatibleVariableOverride] - the same
 
 
 class _Envelope(Packed, kw_only=True, array_like=True, gc=False):
