@@ -42,8 +42,9 @@ _P99 = "from bus to bus, ms, p99"
 _RATE = 5_000
 _TICK = 0.004
 _REDACTION = Redaction()
-_GATE = Gate(_REDACTION, Faults())
-_SEALER = Sealer(_REDACTION, Rules(SENSITIVE, _GATE.body_cap))
+FAULTS = Faults()
+_GATE = Gate(_REDACTION, FAULTS)
+SEALER = Sealer(_REDACTION, Rules(SENSITIVE, _GATE.body_cap))
 
 
 def _packed(broker: Broker) -> Measure:
@@ -58,7 +59,7 @@ async def _hand_over(address: str, broker: psutil.Process | None, there: Panel, 
     bridge = connect(address)
     alone = await _pace(EventBus(), seconds / 2, sealed=bridge.private)
     bus = EventBus()
-    publisher = Publisher(bus, bridge, lambda: "1", sealer=_SEALER)
+    publisher = Publisher(bus, bridge, lambda: "1", sealer=SEALER)
     numbers: Numbers = {}
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(publisher.run)

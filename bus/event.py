@@ -80,8 +80,8 @@ class Event(msgspec.Struct, array_like=True, gc=False):
 
     The record is invisible to the cyclic garbage collector (`gc=False`), so that a ring full of them adds
     nothing to the host application's collection pauses. It must therefore hold values only: text, bytes,
-    numbers and tuples of those. It is an array where it is encoded: between processes, only once it was opened.
-    Fields that every event has come first: capture and ingest give them by position, which is a third faster.
+    numbers and tuples of those. It is an array where it is encoded, as between processes. Fields that every event has
+    come first: capture and ingest give them by position, which is a third faster.
 
     `seq` is set when the event is published, which may happen once. `app`, and `error` with it, may be set
     later still: when background tasks outlive the response, the event is on the bus before they end.

@@ -59,7 +59,7 @@ _decoder: Final = msgspec.msgpack.Decoder(Packed)
 
 
 def pack(packed: Packed) -> bytes:
-    """Return the batch as bytes. Its events must have been opened: raw secrets do not leave the process.
+    """Return the batch as bytes. Its events must have been opened: raw secrets go to nobody but this user.
 
     :raises TypeError: an event is sealed
     """

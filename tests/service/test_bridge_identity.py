@@ -3,7 +3,7 @@
 import base64
 import json
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import ModuleType
@@ -44,7 +44,7 @@ class Key:
         self._pair = nkeys.from_seed(bytearray(self.seed))
         self.public = self._pair.public_key.decode()
 
-    def signs(self, subject: str, name: str, claims: dict[str, object]) -> str:
+    def signs(self, subject: str, name: str, claims: Mapping[str, object]) -> str:
         """Return a token of this key's about another one."""
         about = {"jti": name, "iat": 1, "iss": self.public, "sub": subject, "name": name, "nats": claims}
         body = ".".join(_url(json.dumps(each).encode()) for each in ({"typ": "JWT", "alg": "ed25519-nkey"}, about))

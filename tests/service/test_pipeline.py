@@ -229,3 +229,11 @@ async def test_capture_is_as_the_settings_say() -> None:
     assert event.response_body == Body(data=b"mis", captured=3, complete=False)
     assert dict(event.request_headers)[b"x-tenant"] == MASK(b"7")
     assert (b"x-request-id", b"abc-1") in sent[0]["headers"]
+
+
+@pytest.mark.parametrize(("shown", "readers"), [(True, ["stats"]), (False, [])])
+async def test_where_nobody_can_look_at_numbers_nobody_counts(shown: bool, readers: list[str]) -> None:
+    pipeline = Pipeline(Settings(log="none"))
+    async with pipeline.running(shown=shown):
+        await anyio.wait_all_tasks_blocked()
+        assert [reader.name for reader in pipeline.bus.statistics().readers] == readers
