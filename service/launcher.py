@@ -24,6 +24,8 @@ _GOODBYE = 0.25
 
 _GRACE = 1
 """Seconds for open requests to end before they are cancelled."""
+_PATIENCE = 2
+"""Seconds for an application to end its lifespan after a second signal."""
 
 Background: TypeAlias = Callable[[], Coroutine[object, object, None]]
 
@@ -49,7 +51,7 @@ class Launcher:
     """Runs the data plane and the control plane until SIGINT or SIGTERM, and ends both in order.
 
     First the open pages are told, then both servers stop, then log sinks write what they hold. A second
-    signal waits neither for requests nor for an application that does not end.
+    signal does not wait for an application that never ends its lifespan.
 
     :param data: what the data plane serves; None where other processes do
     :param limits: what clients of the data plane may do; without, the default
@@ -128,8 +130,6 @@ class Launcher:
                     self._reopen_logs()
                     continue
                 if self._stop.is_set():
-                    for server in self._servers:
-                        server.force_exit = True
                     self._stop_now.set()
                 self._stop.set()
 
@@ -146,9 +146,9 @@ class Launcher:
             tasks.cancel_scope.cancel()
 
     async def _give_up(self, waiting: anyio.CancelScope) -> None:
-        """Wait no longer, soon after a second signal: an application may never end its lifespan."""
+        # Not by uvicorn's `force_exit`, which would not even tell the application to end.
         await self._stop_now.wait()
-        await anyio.sleep(_GRACE)
+        await anyio.sleep(_PATIENCE)
         waiting.cancel()
 
 
