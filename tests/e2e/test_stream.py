@@ -58,12 +58,12 @@ def test_a_client_that_does_not_read_costs_no_memory_and_does_not_hold_up_the_en
                 assert httpx.post(f"{server.api}/events", content=records, timeout=DEADLINE).status_code == 200
             return server.memory()
 
-        before = post(4)
+        before = post(8)  # until what the server has once and for all is there
         after = post(4)
 
         (reader,) = [reader for reader in server.stats()["readers"] if reader["name"] == "stream"]
-        assert reader["missed"] > 20_000
-        assert reader["delivered"] + reader["missed"] + reader["pending"] == 40_000
+        assert reader["missed"] > 40_000
+        assert reader["delivered"] + reader["missed"] + reader["pending"] == 60_000
         assert after - before < 16 << 20, "the ring holds 14 MB, and as much more went past the client"
         assert server.stop() == 0
 
