@@ -9,7 +9,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Generator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -137,8 +137,9 @@ def lines_of(process: Process) -> list[str]:
     assert stream is not None
 
     def read() -> None:
-        for line in iter(stream.readline, b""):
-            lines.append(line.decode())  # noqa: PERF401 - each is to be seen as it comes
+        with suppress(ValueError):  # the stream was closed while this waited for a line
+            for line in iter(stream.readline, b""):
+                lines.append(line.decode())  # noqa: PERF401 - each is to be seen as it comes
 
     threading.Thread(target=read, daemon=True).start()
     return lines

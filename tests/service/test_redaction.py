@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from reqscope.bus.event import Headers
 from reqscope.service import Redaction
 from reqscope.service.redaction import MASK, SENSITIVE
+from tests.conftest import PROVE
 
 from .canaries import CANARIES, PLACES, Canary, Exchange, cut_off, traces
 
@@ -369,7 +370,7 @@ def again(redact: Callable[[Any], Any], value: Any) -> None:
     assert redact(once) == once
 
 
-@settings(deadline=None, max_examples=600)
+@settings(max_examples=5_000 if PROVE else 200)
 @given(text=TEXTS, data=BYTES, body=BODIES, content_type=TYPES, complete=st.booleans())
 def test_nothing_fails_and_what_is_redacted_stays_so(
     text: str, data: bytes, body: bytes, content_type: bytes, complete: bool

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from reqscope.service import Redaction
 from reqscope.service.redaction.names import SENSITIVE, Names
+from tests.conftest import PROVE
 
 REDACTION = Redaction()
 KEYS = st.sampled_from(["password", "accessToken", "X-API-Key", "user_secret", "cookies", "pin", "private key"])
@@ -51,7 +52,7 @@ def wrapped(value: Any, around: list[Any]) -> Any:
     return value
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=3_000 if PROVE else 100)
 @given(key=KEYS, secret=SECRETS, around=st.lists(VALUES, max_size=20), style=FORMATS)
 def test_json_stays_the_same_but_for_the_secret_however_deep(
     key: str, secret: Any, around: list[Any], style: dict[str, Any]
