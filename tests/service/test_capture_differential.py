@@ -176,7 +176,7 @@ def test_headers_of_any_form_are_the_servers_to_read(kind: str, start: str, form
 @pytest.mark.parametrize("kind", ["http", "websocket", "lifespan"])
 @each_backend
 def test_an_application_of_any_steps_is_the_same_with_capture(backend: str, kind: str) -> None:
-    @examples({"http": 150, "websocket": 75}.get(kind, 20), {"http": 2_500, "websocket": 800}.get(kind, 200))
+    @examples({"http": 100, "websocket": 50}.get(kind, 20), {"http": 2_500, "websocket": 800}.get(kind, 200))
     @given(generated_apps.scripts(kind), generated_apps.plans(kind), generated_apps.options)
     @example((Return(5),), Plan(), Options())
     def compared(steps: tuple[Step, ...], plan: Plan, chosen: Options) -> None:

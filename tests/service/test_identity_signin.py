@@ -374,6 +374,7 @@ class TestStreams:
                     while b"/still-followed" not in await theirs.receive():
                         pass
 
+    @pytest.mark.prove
     async def test_a_session_that_expires_closes_them_as_well(self, place: Place, http: httpx.AsyncClient) -> None:
         await signed_in(http)
         async with self.stream(place, http) as mine:
