@@ -4,10 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := .venv-peers
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-SOURCES := $(wildcard bus/*.py service/*.py service/*/*.py service/*/assets/* ui/*.py ui/assets/*)
+LINK := $(PIP) install --no-deps --no-build-isolation --config-settings editable_mode=strict --editable .
+# Linked from where they stand, as the sources are.
+EXTENSIONS = *.so bus/*.so service/*.so
+SOURCES := setup.py $(wildcard bus/*.py service/*.py service/*/*.py service/*/assets/* ui/*.py ui/assets/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test prove guarantees check format bench bench-peers fuzz soak screenshots lock clean
+.PHONY: help run test test-compiled prove guarantees check format compiled bench bench-peers fuzz soak screenshots lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 22
@@ -18,15 +21,24 @@ run: $(VENV)/run-requirements $(VENV)/linked  ## install what is needed and star
 test: $(VENV)/test-requirements $(VENV)/linked $(VENV)/browser $(VENV)/servers $(VENV)/load-tools  ## install what is needed and pass the tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy
-	@echo "Running the tests in two halves, a processor each; the output of the one with a browser comes last" >&2
-	@{ $(BIN)/python -m pytest -q tests/e2e; browser=$$?; \
-	  $(BIN)/python -m pytest -q $(BESIDE_BROWSER) && exit $$browser; } > $(VENV)/e2e.log 2>&1 & half=$$!; \
-	  $(BIN)/python -m pytest -q --ignore tests/e2e $(addprefix --ignore ,$(BESIDE_BROWSER)); others=$$?; \
-	  wait $$half; status=$$?; cat $(VENV)/e2e.log; exit $$(( others || status ))
+	@echo "Running the tests in three parts, side by side; what mypy and the two with a browser say comes last" >&2
+	@$(call part,one,tests/e2e $(call but,$(EARLY)),$(FIRST)) & one=$$!; \
+	  $(call part,two,$(EARLY),$(SECOND)) & two=$$!; \
+	  $(BIN)/mypy > $(VENV)/mypy.log 2>&1; types=$$?; \
+	  $(BIN)/python -m pytest -q --ignore tests/e2e $(call but,$(FIRST) $(SECOND)); three=$$?; \
+	  wait $$one; one=$$?; wait $$two; two=$$?; \
+	  cat $(VENV)/one.log $(VENV)/two.log $(VENV)/mypy.log; exit $$(( types || one || two || three ))
 
-# Not in one process with the browser's, which has an event loop of its own running.
-BESIDE_BROWSER := tests/docs tests/fuzz tests/guard tests/ui
+# Three, because each of them waits a fifth of its time. What has no browser comes after what has, in a process of its
+# own: Playwright leaves an event loop running.
+EARLY := $(wildcard tests/e2e/test_[a-m]*.py)
+FIRST := $(wildcard tests/service/test_[ac]*.py)
+SECOND := tests/bus tests/docs tests/fuzz tests/guard tests/ui
+but = $(addprefix --ignore ,$(1))
+part = { $(BIN)/python -m pytest -q $(2); browser=$$?; $(BIN)/python -m pytest -q $(3) && exit $$browser; } > $(VENV)/$(1).log 2>&1
+
+test-compiled: compiled $(VENV)/servers  ## pass the tests of all that is compiled, compiled; needs a C compiler
+	$(BIN)/python -m pytest -q tests/bus tests/service tests/ui
 
 prove: $(VENV)/test-requirements $(VENV)/linked $(VENV)/browser $(VENV)/servers $(VENV)/load-tools  ## pass the tests with every example and every long run, and write docs/guarantees.md
 	$(call with_outcomes,REQSCOPE_TESTS_PROVE=1,--timeout 3600)
@@ -51,7 +63,13 @@ format: $(VENV)/test-requirements $(VENV)/linked  ## put the code in its house s
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
-bench: $(VENV)/test-requirements $(VENV)/linked $(VENV)/browser  ## measure every path, with ratios in one run
+compiled: $(VENV)/test-requirements  ## compile what runs for every request, until the next other command; needs a C compiler
+	@echo "Compiling (a minute)" >&2
+	@rm -rf build $(VENV)/linked $(EXTENSIONS)
+	@REQSCOPE_COMPILE=1 $(LINK)
+
+bench: $(VENV)/test-requirements $(VENV)/browser  ## measure every path, compiled if there is a C compiler, with ratios in one run
+	@if command -v cc > /dev/null; then $(MAKE) --no-print-directory compiled; else $(MAKE) --no-print-directory $(VENV)/linked; fi
 	$(BIN)/python -m benchmarks
 
 bench-peers: $(PEERS)/installed  ## measure beside what others use; FILE=table.md JSON=figures.json
@@ -76,7 +94,7 @@ LOCK_FLAGS := --quiet --upgrade --universal --python-version 3.11 --generate-has
 	--no-emit-index-url --no-emit-find-links
 
 clean:  ## remove what these commands made
-	rm -rf $(VENV) $(PEERS) build ./*.egg-info
+	rm -rf $(VENV) $(PEERS) build ./*.egg-info $(EXTENSIONS)
 
 # The stamp files make a second call start at once. A strict editable install links each file, so a new module
 # needs a new link: that is why the sources are prerequisites.
@@ -100,8 +118,8 @@ $(VENV)/test-requirements: $(VENV)/made requirements/dev.txt
 	@touch $@
 
 $(VENV)/linked: pyproject.toml $(SOURCES)
-	@rm -rf build
-	@$(PIP) install --no-deps --no-build-isolation --config-settings editable_mode=strict --editable .
+	@rm -rf build $(EXTENSIONS)
+	@$(LINK)
 	@touch $@
 
 # Who cannot be installed is reported as unavailable, and keeps nobody else from being measured.

@@ -6,6 +6,8 @@ import signal
 import sys
 from typing import Any
 
+from reqscope.bus.compiled import COMPILED
+
 from .contenders import NAMES, load
 from .growth import command as growth
 from .report import machine, summary, table
@@ -39,6 +41,7 @@ def main() -> int:
     scale = _QUICK_SCALE if options.quick else 1.0
     results: list[dict[str, Any]] = []
     status = 0
+    _progress("what runs for every request is " + ("compiled" if COMPILED else "interpreted: `make compiled`"))
     try:
         for name in names:
             bench = load(name)

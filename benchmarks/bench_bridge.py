@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from statistics import quantiles
 
 import anyio
@@ -105,7 +106,7 @@ async def _bridged(path: str, count: int) -> AsyncGenerator[tuple[list[EventBus]
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(receiver.run)
         for number, bus in enumerate(buses):
-            tasks.start_soon(Publisher(bus, UnixBridge(path), lambda number=number: str(number)).run)  # type: ignore[misc]
+            tasks.start_soon(Publisher(bus, UnixBridge(path), partial(str, number)).run)
         while receiver.workers.reporting < count:  # noqa: ASYNC110 - before anything is measured
             await anyio.sleep(0.01)
         yield buses, shown

@@ -105,7 +105,7 @@ def captured(amount: int) -> list[Event]:
     """Return events as they come from capture."""
     events = ready_made(amount)
     for event in events:
-        heads = pack(event.request_headers)[0], pack(event.response_headers)[0]
+        heads = pack(event.request_headers), pack(event.response_headers)
         event.sealed = SealedExchange(_GATE, event.path, event.query, *heads)
         event.path, event.query, event.request_headers, event.response_headers = "", b"", (), ()
     return events

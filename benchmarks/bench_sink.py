@@ -195,7 +195,7 @@ def _loguru_queue(path: Path, pool: list[Event], stack: ExitStack) -> Write:
 def _sink_of_sealed(path: Path, pool: list[Event], _: ExitStack, *, headers: Callable[[int], Headers]) -> Write:
     gate = Gate(Redaction(), Faults())
     sink = JsonLogSink.to_file(path, _BOOT)
-    heads = {event.seq: (pack(headers(event.seq))[0], pack(event.response_headers)[0]) for event in pool}
+    heads = {event.seq: (pack(headers(event.seq)), pack(event.response_headers)) for event in pool}
 
     def write(batch: list[Event]) -> None:
         for event in batch:  # as they come from capture; this is a tenth of what opening them takes

@@ -48,6 +48,18 @@ async def captured_shop() -> AsyncGenerator[ASGIApp]:
 
 
 @asynccontextmanager
+async def both_shops() -> AsyncGenerator[ASGIApp]:
+    """The application as it comes for `?page=2`, and bare for all else: one process, for load that takes turns."""
+    bare = shop()
+    async with _captured(Settings(log="none", capacity=CAPACITY)) as watched:
+
+        async def either(scope: Scope, receive: Receive, send: Send) -> None:
+            await (watched if scope.get("query_string") == b"page=2" else bare)(scope, receive, send)
+
+        yield either
+
+
+@asynccontextmanager
 async def uncorrelated_shop() -> AsyncGenerator[ASGIApp]:
     """The same without request ids in structlog's context variables, which the other contenders do not give either."""
     async with _captured(Settings(log="none", capacity=CAPACITY, correlate=False)) as app:

@@ -39,44 +39,60 @@ class Load:
         return self.latencies[min(len(self.latencies) - 1, int(fraction * len(self.latencies)))]
 
 
-def saturate(port: int, request: bytes, seconds: float, connections: int = 32) -> Load:
-    """Keep one `request` in flight on each of so many connections.
+class Clients:
+    """Connections to a server on this machine, each with one request in flight while they are busy."""
 
-    :raises RuntimeError: an answer is not a success, so that a fast failure is not taken for speed
-    """
-    load = Load()
-    with ExitStack() as stack:
-        selector = stack.enter_context(selectors.DefaultSelector())
-        pending: dict[int, bytes] = {}
-        sent: dict[int, float] = {}
-        sockets = {
-            each.fileno(): each for each in (stack.enter_context(connect(port, None)) for _ in range(connections))
-        }
-        for number in sockets:
-            selector.register(number, selectors.EVENT_READ)
-        gc.collect()
-        gc.disable()
-        stack.callback(gc.enable)
-        clock = time.perf_counter
-        begun = clock()
+    def __init__(self, port: int, amount: int, stack: ExitStack) -> None:
+        self._selector = stack.enter_context(selectors.DefaultSelector())
+        opened = (stack.enter_context(connect(port, None)) for _ in range(amount))
+        self._sockets = {each.fileno(): each for each in opened}
+        for number in self._sockets:
+            self._selector.register(number, selectors.EVENT_READ)
+
+    def saturate(self, request: bytes, seconds: float) -> Load:
+        """Keep one `request` in flight on each connection, until the time is over and all are answered.
+
+        :raises RuntimeError: an answer is not a success, so that a fast failure is not taken for speed
+        """
+        load, pending, sent = Load(), dict[int, bytes](), dict[int, float]()
+        clock, sockets = time.perf_counter, self._sockets
+        begun = now = clock()
         for number, each in sockets.items():
             sent[number] = clock()
             each.sendall(request)
-        while (now := clock()) - begun < seconds:
-            for key, _ in selector.select(1.0):
+        while sent:
+            for key, _ in self._selector.select(1.0):
                 number, each = key.fd, sockets[key.fd]
                 data = pending.pop(number, b"") + each.recv(65_536)
                 if not _whole(data):
                     pending[number] = data
                     continue
                 now = clock()
-                load.latencies.append(now - sent[number])
-                sent[number] = now
-                each.sendall(request)
+                load.latencies.append(now - sent.pop(number))
+                if now - begun < seconds:
+                    sent[number] = now
+                    each.sendall(request)
         load.seconds = now - begun
-    load.requests = len(load.latencies)
-    load.latencies.sort()
-    return load
+        load.requests = len(load.latencies)
+        load.latencies.sort()
+        return load
+
+
+@contextmanager
+def clients(port: int, amount: int = 32) -> Generator[Clients]:
+    """Open so many connections, and keep the garbage collector from holding them up."""
+    with ExitStack() as stack:
+        opened = Clients(port, amount, stack)
+        gc.collect()
+        gc.disable()
+        stack.callback(gc.enable)
+        yield opened
+
+
+def saturate(port: int, request: bytes, seconds: float, connections: int = 32) -> Load:
+    """Keep one `request` in flight on each of so many new connections. See `Clients.saturate`."""
+    with clients(port, connections) as opened:
+        return opened.saturate(request, seconds)
 
 
 def send_steadily(port: int, request: bytes, rate: float, seconds: float) -> int:

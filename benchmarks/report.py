@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
+from reqscope.bus.compiled import COMPILED
+
 from .contenders import Bench, Target
 from .runner import Rounds
 
@@ -27,7 +29,12 @@ def summary(name: str, bench: Bench, rounds: Rounds) -> dict[str, Any]:
 def machine() -> dict[str, Any]:
     """Return what the numbers were measured on."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"cores": cores, "python": platform.python_version(), "system": platform.system()}
+    return {
+        "cores": cores,
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "hot path": "compiled" if COMPILED else "interpreted",
+    }
 
 
 def table(result: dict[str, Any]) -> str:

@@ -8,52 +8,14 @@ goes through `view`. That both give the same line is held by a test.
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
-
 from .event import Event
-from .schema import NAMES, WHOLE, Entry, header, level, timestamp, view
-
-VERSION: Final = 1
-"""Of the schema, and the field `schema` of each line. Fields may be added to a version, but none is removed, or means
-something else."""
+from .logentry import LogEntry, RequestEntry
+from .schema import WHOLE, header, level, timestamp, view
 
 _SECOND: Final = 1_000_000_000
 _PADDED: Final = [f"{number:03}" for number in range(1000)]
 _BARE: Final = [str(number) for number in range(1000)]
 _LAST: Final = [f"{digits}Z" for digits in _PADDED]
-
-
-class LogEntry(Entry, kw_only=True, omit_defaults=True, rename=NAMES, gc=False, tag_field="schema", tag=VERSION):
-    """A line of the log, with all its fields."""
-
-
-class RequestEntry(msgspec.Struct, omit_defaults=True, rename=NAMES, gc=False, tag_field="schema", tag=VERSION):
-    """The fields of `LogEntry`, in its order, that a captured request may have, but for a replay and an exception."""
-
-    timestamp: str
-    level: str
-    event: str
-    id: str
-    seq: int
-    method: str = ""
-    path: str = ""
-    query: str = ""
-    scheme: str = ""
-    route: str | None = None
-    status: int = 0
-    client: str = ""
-    host: str = ""
-    user_agent: str = ""
-    http_version: str = ""
-    request_id: str = ""
-    trace_id: str = ""
-    span_id: str = ""
-    request_size: int = 0
-    response_size: int = 0
-    ttfb: float | None = None
-    duration: float | None = None
-    app_duration: float | None = None
-    error: str | None = None
 
 
 def entries(events: Sequence[Event], boot: str) -> list[RequestEntry | LogEntry]:

@@ -1,37 +1,15 @@
 """What has begun and not ended yet."""
 
-from collections.abc import Iterable, Sequence
-from itertools import chain, islice
+from collections.abc import Sequence
+from itertools import islice
 from math import inf
-from operator import attrgetter
 from time import perf_counter
 from typing import Protocol
 
 import anyio
 import msgspec
 
-
-class Running(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
-    """A request in flight, secrets masked."""
-
-    id: str
-    """Names it while it runs; the event that it becomes has another."""
-    time: int
-    """Wall clock when it began, in nanoseconds since the epoch."""
-    age: float
-    """Seconds since then, by a monotonic clock."""
-    kind: str
-    method: str
-    path: str
-    query: str = ""
-    client: str = ""
-    status: int = 0
-    """0 until the response has begun."""
-    request_size: int = 0
-    response_size: int = 0
-    request_id: str = ""
-    worker: str = ""
-    """Name of the process that it runs in, where that is another one than this."""
+from .running import Running, merged
 
 
 class Runner(Protocol):
@@ -40,11 +18,6 @@ class Runner(Protocol):
     def running(self) -> Running:
         """Return what can be told of it now."""
         ...
-
-
-def merged(several: Iterable[Iterable[Running]], limit: int | None = None) -> list[Running]:
-    """Return what runs in several processes, or the `limit` oldest of that, oldest first."""
-    return sorted(chain.from_iterable(several), key=attrgetter("time"))[:limit]
 
 
 class InFlight:

@@ -8,22 +8,10 @@ from itertools import accumulate
 from operator import attrgetter
 from typing import Final
 
-import msgspec
-
+from .batch import Batch
 from .event import Event
 
 _SIZE: Final[Callable[[Event], int]] = attrgetter("size")
-
-
-class Batch(msgspec.Struct, frozen=True):
-    """What a reader gets: everything since its cursor, and what is no longer there."""
-
-    events: list[Event]
-    """In order, oldest first, without holes."""
-    missed: int
-    """How many events before the first of these were evicted unseen."""
-    next: int
-    """The cursor to go on from: the number of the last event seen or missed."""
 
 
 @dataclass(frozen=True, slots=True)

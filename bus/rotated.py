@@ -90,7 +90,9 @@ def pack(path: Path) -> None:
     """
     compress = compressor()
     for partial in path.parent.glob(f"{_escaped(path.stem)}.*{_escaped(path.suffix)}{_PARTIAL}"):
-        if _rotated_at(path, partial.name.removesuffix(_PARTIAL)) is not None:
+        original = partial.with_name(partial.name.removesuffix(_PARTIAL))
+        # While the original is there, whoever packs it writes over what is left: this must not get in between.
+        if _rotated_at(path, original.name) is not None and not original.exists():
             _unlink_if_alone(partial)
     for file in _all_rotated(path):
         if file.suffix != _PACKED:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import anyio
 
-from .ring import Batch
+from .batch import Batch
 
 if TYPE_CHECKING:
     from .eventbus import EventBus

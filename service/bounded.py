@@ -9,6 +9,7 @@ import asyncio
 import sys
 from collections.abc import Sized
 from http import HTTPStatus
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import h11
@@ -83,8 +84,13 @@ class Bounded(_Protocol):
         if self._refused:
             return
         self._anything = True
-        self._received += len(data)
-        super().data_received(data)
+        if self._incoming is None:
+            super().data_received(data)
+        else:  # our own time is not the client's
+            self._received += len(data)
+            begun = monotonic()  # uvloop's own clock stands still between two looks at its sockets
+            super().data_received(data)
+            self._since += monotonic() - begun
         self._watch_next()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -141,11 +147,13 @@ class Bounded(_Protocol):
 
     def _watch(self, awaited: Awaited) -> None:
         self._watched = awaited
-        self._since = self.loop.time()
-        self._received = 0
         if self._incoming is not None:
             self._incoming.cancel()
             self._incoming = None
+        if awaited[0] == "nothing":
+            return
+        self._since = self.loop.time()
+        self._received = 0
         if awaited[0] == "head":
             self._incoming = self.loop.call_later(self.limits.head_time, self._on_slow_head)
         elif awaited[0] == "body" and self.limits.body_time is not None:

@@ -2,28 +2,19 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from time import perf_counter, time_ns
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from reqscope.bus import EventBus
 
-from . import correlation
-from .bodies import Chunks
-from .exchange import Exchange, numbers, place, undo, unended, unfinished
+from .beginning import begin
 from .faults import Faults
-from .heads import pack
+from .plan import Bodies, CapturePlan
 from .redaction import Redaction
 from .replay_marks import Marks
-from .routes import below_root
 from .sampling import Sampling
 from .sealed import Gate
-from .websocket import WebSocketExchange
-
-Bodies: TypeAlias = Literal["off", "errors", "all"]
-
-_EXCHANGES = {"http": Exchange, "websocket": WebSocketExchange}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,19 +78,20 @@ class CaptureMiddleware:
         self.app = app
         self.bus = bus
         self.faults = faults or Faults()
-        self.gate = Gate(redaction or Redaction(), self.faults, body_cap)
-        self.bodies = bodies
-        self._body_cap = body_cap
-        self.sampling = sampling
-        self.correlate = correlate or echo
-        self.echo = echo
-        self._marks = marks or Marks()
-        self._ignored_prefixes = tuple(prefix.rstrip("/") for prefix in ignore)
-        self._ignored = 0
-        self._skipped = 0
+        self._plan = CapturePlan(
+            bus,
+            Gate(redaction or Redaction(), self.faults, body_cap),
+            self.faults,
+            marks or Marks(),
+            sampling,
+            tuple(prefix.rstrip("/") for prefix in ignore),
+            bodies,
+            correlate or echo,
+            echo,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> Any:
-        exchange = self._begin(scope, receive, send)
+        exchange = begin(self._plan, scope, receive, send)
         if exchange is None:
             return await self.app(scope, receive, send)
         try:
@@ -114,65 +106,10 @@ class CaptureMiddleware:
         faults = self.faults.statistics()
         return CaptureStatistics(
             in_flight=len(self.bus.in_flight),
-            ignored=self._ignored,
+            ignored=self._plan.ignored,
             faults=faults.total,
-            skipped=self._skipped,
+            skipped=self._plan.skipped,
             capturing=faults.capturing,
             kinds=faults.kinds,
             last=faults.last,
         )
-
-    def _begin(self, scope: Scope, receive: Receive, send: Send) -> Exchange | None:
-        try:
-            kind = _EXCHANGES.get(scope["type"])
-            if kind is None or (self._ignored_prefixes and self._ignores(scope)):
-                return None
-            if self.faults.off and not self.faults.admits():
-                self._skipped += 1
-                return None
-            latest = place.get()
-            outer = unfinished(latest) if latest else None
-            if outer is not None and outer.is_of(self.bus, scope):
-                return None
-            headers, number = scope["headers"], next(numbers)
-            head, root = pack(headers), scope.get("root_path", "")
-            request_id, bound, token = "", correlation.UNBOUND, None
-            try:
-                if self.correlate:
-                    afresh = latest != 0 and (outer is None or outer.number != latest)
-                    request_id, bound = correlation.begin(headers, head[0], number, afresh)
-                token = place.set(number)
-                exchange = kind(  # by position, as an event
-                    self,
-                    scope,
-                    receive,
-                    send,
-                    outer,
-                    root,
-                    time_ns(),
-                    perf_counter(),
-                    head,
-                    number,
-                    request_id,
-                    bound,
-                    token,
-                )
-                if self.bodies != "off":
-                    exchange.request_body, exchange.response_body = Chunks(self._body_cap), Chunks(self._body_cap)
-                if self._marks.expected:
-                    exchange.mark = self._marks.take(headers)
-                unended[number] = exchange
-                self.bus.in_flight.add(exchange)
-                return exchange
-            except Exception:
-                undo(self.bus, number, (token, *bound))
-                raise
-        except Exception as error:
-            self.faults.record("begin", error)
-            return None
-
-    def _ignores(self, scope: Scope) -> bool:
-        path = below_root(scope)
-        ignored = any(path == prefix or path.startswith(prefix + "/") for prefix in self._ignored_prefixes)
-        self._ignored += ignored
-        return ignored

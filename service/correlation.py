@@ -60,6 +60,7 @@ def _variable(name: str) -> ContextVar[str]:
 _request_id: Final = _variable("request_id")
 _trace_id: Final = _variable("trace_id")
 _span_id: Final = _variable("span_id")
+_bind: Final = _request_id.set
 
 
 def begin(headers: Collection[Pair], head: bytes, number: int, afresh: bool = False) -> tuple[str, Tokens]:
@@ -67,8 +68,7 @@ def begin(headers: Collection[Pair], head: bytes, number: int, afresh: bool = Fa
 
     Bound are structlog's context variables `request_id`, `trace_id` and `span_id`, until `unbind`.
 
-    :param head: the same headers, packed: a client sends the same ones over and over, mostly without an id. Empty
-        where only the application can read them
+    :param head: the same headers, packed: a client sends the same ones over and over, mostly without an id
     :param number: what tells a new id from all others of this process
     :param afresh: whether the context is that of an earlier request, whose trace is not this one's
     """
@@ -77,14 +77,14 @@ def begin(headers: Collection[Pair], head: bytes, number: int, afresh: bool = Fa
     if hash(head) not in _without:
         request_id, found = _look(headers, head, request_id)
     if found is None and not afresh:
-        return request_id, (_request_id.set(request_id),)
+        return request_id, (_bind(request_id),)
     # Nothing is bound before all is known, and then at once: what fails in between would stay bound.
     trace_id, span_id = found or (_UNSET, _UNSET)
     return request_id, (_request_id.set(request_id), _trace_id.set(trace_id), _span_id.set(span_id))
 
 
 def _look(headers: Collection[Pair], head: bytes, request_id: str) -> tuple[str, Trace | None]:
-    if head and not _NAMES.isdisjoint(map(_name, headers)):
+    if not _NAMES.isdisjoint(map(_name, headers)):
         return given(headers) or request_id, trace(headers)
     if len(_without) >= _REMEMBERED:
         _without.clear()

@@ -5,15 +5,12 @@ processor's caches full of that. So it is written for few calls and few objects:
 loop that measures it alone.
 """
 
-from collections.abc import Awaitable, Iterable
-from contextlib import suppress
-from contextvars import ContextVar, Token
-from itertools import count
+from collections.abc import Awaitable
+from contextvars import Token
 from operator import itemgetter
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-import msgspec
 from starlette.types import Message, Receive, Scope, Send
 
 from reqscope.bus import Event, EventBus, Running
@@ -22,74 +19,72 @@ from reqscope.bus.event import OVERHEAD
 from . import correlation
 from .bodies import Chunks
 from .failures import keep
-from .heads import NONE, Packed, pack
+from .heads import BESIDE, encode, listed
+from .ongoing import forget, leave, undo
+from .plan import CapturePlan
 from .replay_marks import Mark
 from .routes import route_template
 from .sealed import RawLine, SealedEnding, SealedExchange, weigh_lines
-
-if TYPE_CHECKING:
-    from .capture import CaptureMiddleware
 
 DISCONNECTED: Final = "client_disconnected"
 CLIENT_CLOSED_REQUEST: Final = 499
 SERVER_ERROR: Final = 500
 """What servers answer in the place of an application that raised, or returned without an answer."""
 
-_NO_RESPONSE: Final = (0, NONE, None)
+_NO_RESPONSE: Final = (0, b"", 0, None)
 
 _NOT_SAID: Final = {"method": "GET", "query_string": b"", "client": None, "scheme": "http", "http_version": ""}
 """What stands for what a scope leaves out."""
 
+_SHARED: Final[dict[Any, Any]] = {
+    text: text for text in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "QUERY", "1.0", "1.1", "2", "3")
+}
+"""Servers make these texts anew for each request: what the ring keeps, and frees cold, had better be one for all."""
+
 MAX_LINES: Final = 200
 """Log lines kept of one request."""
-
-place: ContextVar[int] = ContextVar("reqscope_exchange", default=0)
-"""The number of the exchange that the code that runs belongs to.
-
-A number, because servers keep the context of a request for as long as a timer of its connection runs: an exchange in
-there would outlive its request by seconds, and with it all that it holds on to.
-"""
-
-unended: Final[dict[int, "Exchange"]] = {}
-"""By number, exchanges whose application has not returned yet."""
-
-numbers: Final = count(1)
 
 _described: Final = itemgetter("method", "path", "query_string", "client", "scheme", "http_version")
 """What a scope says of the request, in one call."""
 
 
-def current() -> "Exchange | None":
-    """Return the exchange that the code that runs belongs to: its log lines are shown beside it. Safe in any thread."""
-    return unended.get(place.get())
-
-
-def unfinished(number: int) -> "Exchange | None":
-    """Return the exchange of that number, or else the next outer one, that has not published its event."""
-    exchange = unended.get(number)
-    while exchange is not None and exchange.event is not None:  # servers begin requests in old contexts
-        exchange = exchange.outer
-    return exchange
-
-
-def undo(bus: EventBus, number: int, tokens: Iterable[Token[Any] | None]) -> None:
-    """Leave nothing of an exchange behind, after a fault: each by itself, as far as it is still there."""
-    with suppress(Exception):
-        exchange = unended.pop(number)
-        bus.in_flight.discard(exchange)
-    for token in tokens:
-        with suppress(Exception):
-            if token is not None:
-                token.var.reset(token)
-
-
-class Exchange(msgspec.Struct, eq=False):
+class Exchange:
     """A request, and what has been seen of it.
 
     What the application calls keeps its own failures to itself.
     """
 
-    capture: "CaptureMiddleware"
+    # All are set for each request: reading what only the class has costs Python more than setting it.
+    __slots__ = (
+        "bound",
+        "clock",
+        "disconnected",
+        "event",
+        "fault",
+        "head",
+        "headers",
+        "lines",
+        "mark",
+        "number",
+        "outer",
+        "plan",
+        "request_body",
+        "request_id",
+        "request_size",
+        "response",
+        "response_body",
+        "response_size",
+        "root",
+        "scope",
+        "server_receive",
+        "server_send",
+        "started",
+        "stub",
+        "token",
+        "trailers",
+    )
+
+    plan: CapturePlan
     scope: Scope
     server_receive: Receive
     server_send: Send
@@ -97,26 +92,67 @@ class Exchange(msgspec.Struct, eq=False):
     root: str
     started: int
     clock: float
-    head: Packed
+    head: bytes
+    headers: int
+    """How many the request has."""
     number: int
-    request_id: str = ""
-    bound: correlation.Tokens = ()
-    token: Token[int] | None = None
-    response: tuple[int, Packed, float | None] = _NO_RESPONSE
-    """Status, headers, and when it began, in seconds from `clock`."""
-    request_size: int = 0
-    response_size: int = 0
-    request_body: Chunks | None = None
-    response_body: Chunks | None = None
-    trailers: bool = False
-    disconnected: bool = False
-    lines: list[RawLine] | None = None
-    event: Event | None = None
-    stub: str | None = None
+    request_id: str
+    bound: correlation.Tokens
+    token: Token[int]
+    response: tuple[int, bytes, int, float | None]
+    """Status, headers and how many, and when it began, in seconds from `clock`."""
+    request_size: int
+    response_size: int
+    trailers: bool
+    disconnected: bool
+    request_body: Chunks | None
+    response_body: Chunks | None
+    lines: list[RawLine] | None
+    event: Event | None
+    mark: Mark | None
+    stub: str | None
     """The name of the stub that answers, where a mock does."""
-    fault: str = ""
+    fault: str
     """How a mock breaks the connection, on purpose."""
-    mark: Mark | None = None
+
+    def begin(
+        self,
+        plan: CapturePlan,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        outer: "Exchange | None",
+        root: str,
+        started: int,
+        clock: float,
+        head: bytes,
+        headers: int,
+        number: int,
+        request_id: str,
+        bound: correlation.Tokens,
+        token: Token[int],
+    ) -> None:
+        """Set every field. Not `__init__`, because Python calls a method at less cost."""
+        self.plan = plan
+        self.scope = scope
+        self.server_receive = receive
+        self.server_send = send
+        self.outer = outer
+        self.root = root
+        self.started = started
+        self.clock = clock
+        self.head = head
+        self.headers = headers
+        self.number = number
+        self.request_id = request_id
+        self.bound = bound
+        self.token = token
+        self.response = _NO_RESPONSE
+        self.request_size = self.response_size = 0
+        self.trailers = self.disconnected = False
+        self.request_body = self.response_body = None
+        self.lines = self.event = self.mark = self.stub = None
+        self.fault = ""
 
     async def receive(self) -> Message:
         message = await self.server_receive()
@@ -129,7 +165,7 @@ class Exchange(msgspec.Struct, eq=False):
             elif self.event is None:
                 self.disconnected = True
         except Exception as error:
-            self.capture.faults.record("receive", error)
+            self.plan.faults.record("receive", error)
         return message
 
     def send(self, message: Message) -> Awaitable[None]:
@@ -145,15 +181,18 @@ class Exchange(msgspec.Struct, eq=False):
                     self.publish(None)
             elif kind == "http.response.start":
                 ttfb = perf_counter() - self.clock
-                self.response = message["status"], pack(message.get("headers", ())), ttfb
+                headers = message.get("headers", ())
+                if type(headers) is not list:
+                    headers = listed(headers)
+                self.response = message["status"], encode(headers), len(headers), ttfb
                 if "trailers" in message:
                     self.trailers = message["trailers"]
-                if self.capture.echo:
+                if self.plan.echo:
                     message = correlation.echo(message, self.request_id)
             else:
                 self.sending(kind, message)
         except Exception as error:
-            self.capture.faults.record("send", error)
+            self.plan.faults.record("send", error)
         return self.server_send(message)
 
     def sending(self, kind: str, message: Message) -> None:
@@ -168,11 +207,10 @@ class Exchange(msgspec.Struct, eq=False):
     def end(self, error: BaseException | None) -> None:
         """The application returned, or raised."""
         try:
-            self.capture.bus.in_flight.discard(self)
-            unended.pop(self.number, None)
+            self.plan.bus.in_flight.discard(self)
+            forget(self.number, None)
             try:
-                if self.token is not None:
-                    place.reset(self.token)
+                leave(self.token)
                 for token in self.bound:
                     token.var.reset(token)
             except ValueError:  # the application is driven from several contexts, each of which ends by itself
@@ -184,16 +222,16 @@ class Exchange(msgspec.Struct, eq=False):
             if self.mark is not None:
                 self.mark.ended.set()
         except Exception as fault:
-            self.capture.faults.record("end", fault)
-            undo(self.capture.bus, self.number, (self.token, *self.bound))
+            self.plan.faults.record("end", fault)
+            undo(self.plan.bus, self.number, (self.token, *self.bound))
 
     def publish(self, error: BaseException | None) -> Event:
         """Put the event on the bus, or have it counted only."""
         if self.event is not None:  # the application sends more than the protocol allows
             return self.event
         total = perf_counter() - self.clock
-        scope, capture, reason = self.scope, self.capture, None
-        (head, weight), (status, (response_head, more), ttfb) = self.head, self.response
+        scope, plan, reason = self.scope, self.plan, None
+        head, (status, response_head, more, ttfb) = self.head, self.response
         try:
             described = _described(scope)
         except KeyError:
@@ -209,19 +247,19 @@ class Exchange(msgspec.Struct, eq=False):
             self.disconnected = True
         if error is not None or self.disconnected or not status:
             status, reason = self.blame(status, error)
-        sealed = SealedExchange(capture.gate, path, query, head, response_head, self.request_id)
-        size = OVERHEAD + weight + more + len(path) + len(query)
+        sealed = SealedExchange(plan.gate, path, query, head, response_head, self.request_id)
+        size = BESIDE * (self.headers + more) + len(head) + len(response_head) + len(path) + len(query) + OVERHEAD
         if self.request_body is not None or self.lines is not None:
             size += self.seal_more(sealed, status >= 400 or reason is not None)
         self.event = event = Event(  # by position: naming the fields costs half as much again as making the event
             self.started,
             "request",
-            method,
+            _SHARED.get(method, method),
             route_template(scope, self.root),
             status,
             client[0] if client else "",
             scheme,
-            http_version,
+            _SHARED.get(http_version, http_version),
             self.request_size,
             self.response_size,
             ttfb,
@@ -234,10 +272,10 @@ class Exchange(msgspec.Struct, eq=False):
             event.stub = self.stub
         if self.mark is not None:
             event.replay_of, self.mark.event = self.mark.original, event
-        if capture.sampling is None or self.mark is not None or capture.sampling.keeps(event):
-            capture.bus.publish(event)
+        if plan.sampling is None or self.mark is not None or plan.sampling.keeps(event):
+            plan.bus.publish(event)
         else:
-            capture.bus.thin(event)
+            plan.bus.thin(event)
         return event
 
     def blame(self, status: int, error: BaseException | None) -> tuple[int, str | None]:
@@ -251,7 +289,7 @@ class Exchange(msgspec.Struct, eq=False):
     def seal_more(self, sealed: SealedExchange, failed: bool) -> int:
         """Add bodies and log lines to what nobody may see yet, and return the bytes that they take."""
         size = 0
-        if self.request_body is not None and (failed or self.capture.bodies == "all" or self.mark is not None):
+        if self.request_body is not None and (failed or self.plan.bodies == "all" or self.mark is not None):
             sealed.request_body, sealed.response_body = self.request_body, self.response_body
             size += sum(len(body) for body in (self.request_body, self.response_body) if body is not None)
         if self.lines is not None:
@@ -261,13 +299,13 @@ class Exchange(msgspec.Struct, eq=False):
 
     def amend(self, event: Event, error: BaseException | None) -> None:
         """Add to the published event what was known only at the end."""
-        bus = self.capture.bus
+        bus = self.plan.bus
         raised = keep(error) if error is not None else None
         if error is not None and event.error is None:
             event.error = type(error).__qualname__
         before, lines = event.sealed, tuple(self.lines or ())
         known = len(before.lines) if isinstance(before, SealedExchange) else 0
-        event.sealed = SealedEnding(self.capture.gate, before, raised, lines)
+        event.sealed = SealedEnding(self.plan.gate, before, raised, lines)
         bus.ring.grow(event, weigh_lines(lines[known:]) + (raised.weight if raised else 0))
         # A client that goes away, or a request that is cancelled, is no failure of the application's.
         if raised is not None and isinstance(error, Exception) and type(error).__name__ != "ClientDisconnect":
@@ -284,7 +322,7 @@ class Exchange(msgspec.Struct, eq=False):
         """Whether this or an outer exchange is the one of that very request, on that bus."""
         exchange: Exchange | None = self
         while exchange is not None:
-            if exchange.capture.bus is bus and _are_same(exchange.scope["headers"], scope["headers"]):
+            if exchange.plan.bus is bus and _are_same(exchange.scope["headers"], scope["headers"]):
                 return True
             exchange = exchange.outer
         return False
@@ -295,7 +333,7 @@ class Exchange(msgspec.Struct, eq=False):
 
     def running(self) -> Running:
         """See `reqscope.bus.inflight.Runner`."""
-        scope, gate = self.scope, self.capture.gate
+        scope, gate = self.scope, self.plan.gate
         client = scope.get("client")
         return Running(
             id=f"{id(self):x}",

@@ -87,8 +87,9 @@ def fingerprint(raised: Raised, route: str | None) -> str:
 
 def _frames(trace: TracebackType | None) -> Iterator[Frame]:
     while trace is not None:
-        code = trace.tb_frame.f_code
-        if code.co_filename not in _OURS:
+        frame = trace.tb_frame
+        if frame.f_globals.get("__name__") not in _OURS:
+            code = frame.f_code
             yield Frame(code.co_filename, trace.tb_lineno, code.co_name)
         trace = trace.tb_next
 
@@ -133,8 +134,5 @@ def _text(value: object) -> str:
         return "(its message cannot be read)"
 
 
-_OURS: Final = frozenset(
-    os.path.join(os.path.dirname(os.path.abspath(__file__)), name)
-    for name in ("capture.py", "exchange.py", "websocket.py")
-)
-"""Files whose frames are not told: the capture stands in every traceback and says nothing."""
+_OURS: Final = [f"{__package__}.{name}" for name in ("capture", "exchange", "websocket")]
+"""Modules whose frames are not told: the capture stands in every traceback and says nothing."""

@@ -7,31 +7,36 @@ import msgspec
 
 from reqscope.bus.event import PER_HEADER, Headers
 
-Packed: TypeAlias = tuple[bytes, int]
-"""Headers in one object, and the bytes that they take unpacked, near enough to bound memory by."""
+Pairs: TypeAlias = Collection[tuple[bytes, bytes]]
 
-NONE: Final[Packed] = (b"", 0)
+encode: Final = msgspec.msgpack.Encoder().encode
+"""`pack`, for headers that are in a list or a tuple."""
 
-_encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(tuple[tuple[bytes, bytes], ...]).decode
 
-_MORE: Final = PER_HEADER - 5
-"""Bytes that a header takes beyond those that MessagePack makes of it, which needs five beside the text."""
+BESIDE: Final = PER_HEADER - 5
+"""Bytes that a header takes unpacked beyond those that it takes packed, which needs five beside the text."""
 
 
-def pack(headers: Collection[tuple[bytes, bytes]]) -> Packed:
+def pack(headers: Pairs) -> bytes:
     """Return what `unpack` makes headers of again.
 
     One object instead of three for each header: less to allocate, to evict cold from the ring, to free, and nothing
     for the garbage collector to look at. Whether these are pairs of bytes is left for `unpack` to see.
 
-    :param headers: those in an iterator are left for the server, which alone can read them: then there are none
     :raises TypeError: they are not in a collection, or hold what can be read only once, which is the server's to read
     """
-    if type(headers) is not list and type(headers) is not tuple:
-        return NONE if isinstance(headers, Iterator) else pack(list(headers))
-    head = _encode(headers)
-    return head, len(head) + _MORE * len(headers)
+    return encode(listed(headers))
+
+
+def listed(headers: Pairs) -> Pairs:
+    """Return headers in a list or a tuple: none where they come from an iterator, which the server alone can read.
+
+    :raises TypeError: they are not in a collection
+    """
+    if type(headers) is list or type(headers) is tuple:
+        return headers
+    return () if isinstance(headers, Iterator) else list(headers)
 
 
 def unpack(head: bytes) -> Headers:

@@ -20,7 +20,7 @@ from .batches import Batch, BatchError, read_batch
 from .encodings import Undecodable, decode, known_encodings
 from .exchange import DISCONNECTED
 from .faults import Faults
-from .heads import pack
+from .heads import BESIDE, listed, pack
 from .hosts import Hosts
 from .origins import Origins
 from .otlp import SIGNALS, NotOtlp, OtlpCounts, Receiver
@@ -245,7 +245,8 @@ class _Post:
     def publish(self, status: int, body: bytes = b"", error: str | None = None) -> Event:
         scope = self._scope
         path, query = scope["path"], scope["query_string"]
-        head, weight = pack(scope["headers"])
+        headers = listed(scope["headers"])
+        head = pack(headers)
         event = Event(
             time=self._time,
             kind="log" if status == 200 else "request",
@@ -258,7 +259,7 @@ class _Post:
             request_size=len(body),
             total=time.perf_counter() - self._clock,
             error=error,
-            size=OVERHEAD + len(path) + len(query) + weight + len(body),
+            size=OVERHEAD + len(path) + len(query) + len(head) + BESIDE * len(headers) + len(body),
             sealed=SealedExchange(self._gate, path, query, head, b"", body=body),
         )
         self._bus.publish(event)

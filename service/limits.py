@@ -9,6 +9,7 @@ from typing import Final
 from .settings import Settings
 
 _HOST: Final = re.compile(rb"[\w.:%\[\]-]*")
+_CHECKED: Final = frozenset((b"host", b"content-length", b"transfer-encoding"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Limits:
     head_time: float = 10.0
     """Seconds until the head is whole."""
     body_time: float | None = 60.0
-    """Seconds until the body is whole, those not counted in which the application does not read."""
+    """Seconds until the body is whole, without those in which the application does not read or the server parses."""
     send_time: float | None = 30.0
     """Seconds in which a client takes nothing of what waits for it."""
     connections: int | None = 1_000
@@ -75,18 +76,18 @@ def check_head(limits: Limits, version: str, target: bytes, headers: Sequence[tu
         raise BadHead(414, f"the address is longer than {limits.head} bytes")
     if len(headers) > limits.headers:
         raise BadHead(431, f"there are more than {limits.headers} headers")
-    if len(target) + sum(len(name) + len(value) + 4 for name, value in headers) > limits.head:
+    if len(target) + sum([len(name) + len(value) + 4 for name, value in headers]) > limits.head:
         raise BadHead(431, f"the headers are larger than {limits.head} bytes")
     if version not in ("1.0", "1.1"):
         raise BadHead(400, "this is not HTTP/1.1")
-    hosts = [value for name, value in headers if name == b"host"]
+    checked = [pair for pair in headers if pair[0] in _CHECKED]
+    hosts = [value for name, value in checked if name == b"host"]
     _check_host(version, hosts)
     _check_target(target, hosts)
-    _check_framing(
-        version,
-        [value for name, value in headers if name == b"content-length"],
-        [value for name, value in headers if name == b"transfer-encoding"],
-    )
+    if len(checked) > len(hosts):
+        lengths = [value for name, value in checked if name == b"content-length"]
+        encodings = [value for name, value in checked if name == b"transfer-encoding"]
+        _check_framing(version, lengths, encodings)
 
 
 def _check_host(version: str, hosts: list[bytes]) -> None:
@@ -97,10 +98,12 @@ def _check_host(version: str, hosts: list[bytes]) -> None:
 
 
 def _check_target(target: bytes, hosts: list[bytes]) -> None:
+    if target.startswith(b"/") or target == b"*":
+        return
     # A server has to take whole addresses, which are for proxies (RFC 9112, section 3.2.2), but not of another host.
     scheme, _, rest = target.partition(b"://")
     whole = scheme.lower() in (b"http", b"https") and hosts and re.split(rb"[/?]", rest)[0].lower() == hosts[0].lower()
-    if not target.startswith(b"/") and target != b"*" and not whole:
+    if not whole:
         raise BadHead(400, "the address must begin with a slash")
 
 

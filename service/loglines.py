@@ -15,7 +15,7 @@ from typing import Any, Final
 import structlog
 from structlog.typing import EventDict
 
-from .exchange import current
+from .ongoing import current
 from .sealed import RawLine
 
 _MAX_MESSAGE: Final = 8_000
@@ -86,7 +86,7 @@ def _note_record(record: logging.LogRecord) -> None:
 
 def _count(error: Exception) -> None:
     if (exchange := current()) is not None:
-        exchange.capture.faults.record("log line", error)
+        exchange.plan.faults.record("log line", error)
 
 
 def _message(record: logging.LogRecord) -> str:

@@ -7,8 +7,8 @@ import msgspec
 from fastapi import FastAPI
 from msgspec.json import schema_components
 
-from reqscope.bus.inflight import Running
 from reqscope.bus.routestats import RouteRow
+from reqscope.bus.running import Running
 from reqscope.bus.schema import Detail, FailureView, Summary
 
 from .batches import MAX_RECORDS, Record

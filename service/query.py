@@ -11,8 +11,8 @@ from starlette.responses import Response
 from reqscope.bus import Event, EventBus, Filter, FilterError
 from reqscope.bus.encoding import encode
 from reqscope.bus.filter_syntax import MAX_LENGTH
-from reqscope.bus.inflight import merged
 from reqscope.bus.routestats import WINDOWS
+from reqscope.bus.running import merged
 from reqscope.bus.schema import Summary, detail, failure_view, view
 from reqscope.bus.tracelines import trace_lines
 

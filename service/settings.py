@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 from pydantic import AliasChoices, ByteSize, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from .capture import Bodies
+from .plan import Bodies
 from .redaction import SENSITIVE
 from .replay_rules import ReplayRules
 

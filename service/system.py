@@ -13,6 +13,7 @@ from importlib.metadata import version as installed_version
 from typing import Any, Final
 
 from reqscope.bus import SinkRunner
+from reqscope.bus.compiled import COMPILED
 
 from .pipeline import Pipeline
 from .settings import Settings
@@ -35,6 +36,7 @@ def system(pipeline: Pipeline, capture: Mapping[str, Any]) -> dict[str, dict[str
             "pid": os.getpid(),
             "memory, peak": f"{_peak_memory() / (1 << 20):.0f} MiB",
             "up": f"{time.monotonic() - _STARTED:.0f} s",
+            "request path": "compiled" if COMPILED else "interpreted",
             "loop lag, worst of 5 min": f"{lag.worst * 1_000:.1f} ms",
         },
         "Versions": _versions(),
@@ -46,7 +48,7 @@ def system(pipeline: Pipeline, capture: Mapping[str, Any]) -> dict[str, dict[str
 def _sink(runner: SinkRunner) -> tuple[str, str]:
     now = runner.statistics()
     failing = ", failing" if now.failing else ""
-    return now.name, f"{now.written} written, {now.lost} lost, {now.held} held{failing}"
+    return now.name, f"{now.written:,} written, {now.lost:,} lost, {now.held:,} held{failing}"
 
 
 def _peak_memory() -> int:

@@ -9,7 +9,7 @@ from starlette.types import Message
 from reqscope.bus import Event
 
 from .exchange import CLIENT_CLOSED_REQUEST, DISCONNECTED, Exchange, unanswered
-from .heads import pack
+from .heads import encode, listed
 
 _SWITCHING: Final = 101
 _FORBIDDEN: Final = 403
@@ -35,14 +35,14 @@ class WebSocketExchange(Exchange):
             elif kind == "websocket.disconnect" and self.close_code is None:
                 self.close_code = message.get("code", _NO_STATUS)
         except Exception as error:
-            self.capture.faults.record("receive", error)
+            self.plan.faults.record("receive", error)
         return message
 
     def send(self, message: Message) -> Awaitable[None]:
         try:
             self.sending(message["type"], message)
         except Exception as error:
-            self.capture.faults.record("send", error)
+            self.plan.faults.record("send", error)
         return self.server_send(message)
 
     def sending(self, kind: str, message: Message) -> None:
@@ -63,7 +63,8 @@ class WebSocketExchange(Exchange):
 
     def _respond(self, status: int, message: Message) -> None:
         ttfb = perf_counter() - self.clock
-        self.response = status, pack(message.get("headers", ())), ttfb
+        headers = listed(message.get("headers", ()))
+        self.response = status, encode(headers), len(headers), ttfb
 
     def publish(self, error: BaseException | None) -> Event:
         event = super().publish(error)

@@ -1,10 +1,13 @@
 """Order of the tests, and how thorough they are: `make test` takes minutes, `make prove` as long as it takes."""
 
+import gc
 import os
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from reqscope.bus.compiled import COMPILED
 
 from . import nursery
 from .nursery import PROVE as PROVE
@@ -33,12 +36,19 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests with a browser last: Playwright keeps an event loop running in this thread until the end."""
     items.sort(key=lambda item: "e2e" in item.path.parts)
-    if not PROVE:
-        skip = pytest.mark.skip(reason="takes long; make prove runs it")
-        for item in items:
-            if item.get_closest_marker("prove"):
-                item.add_marker(skip)
+    left_out = [("prove", "takes long; make prove runs it")] if not PROVE else []
+    if COMPILED:
+        left_out.append(("interpreted", "the request path is compiled; make test runs it"))
+    for item in items:
+        for marker, reason in left_out:
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def pytest_collection_finish() -> None:
+    nursery.spare_the_collector()
 
 
 def pytest_unconfigure() -> None:
     nursery.close()
+    gc.unfreeze()  # or what DuckDB made would be told as leaked

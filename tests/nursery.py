@@ -16,6 +16,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryFile
+from types import SimpleNamespace
 from typing import IO, Any, TypeAlias
 
 PROVE = bool(os.environ.get("REQSCOPE_TESTS_PROVE"))
@@ -146,12 +147,36 @@ def close() -> None:
         _nursery().close()
 
 
+def spare_the_collector() -> None:
+    """Have garbage collections pass over what was imported: it is much, it stays, and each took a fifth of a second."""
+    gc.collect()
+    gc.freeze()
+
+
+def quicken_panels() -> bool:
+    """Have Gradio, where it was imported, make two applications for a panel: the one it asks, and the one it mounts.
+
+    It makes four, a tenth of a second each, and drops two of them before anybody sees them. `make prove` lets it.
+    Returns whether this call did it.
+    """
+    blocks: Any = sys.modules.get("gradio.blocks")
+    if PROVE or blocks is None or isinstance(blocks.App, SimpleNamespace):
+        return False
+    make = blocks.App.create_app
+
+    def make_the_last(page: Any, **options: Any) -> Any:
+        return make(page, **options) if getattr(page, "exited", False) else None
+
+    blocks.App = SimpleNamespace(create_app=make_the_last)
+    return True
+
+
 def main(channel: socket.socket) -> None:
     """Import what takes long, and fork for each job, until the channel is closed."""
     for module in IMPORTED:
         __import__(module)
-    gc.collect()
-    gc.freeze()  # or each child would copy all of it, just to take it apart at its end
+    quicken_panels()
+    spare_the_collector()  # or each child would copy all of it, just to take it apart at its end
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
         job, fds, _, _ = socket.recv_fds(channel, 1 << 20, 4)

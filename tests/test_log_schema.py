@@ -10,7 +10,8 @@ import pytest
 
 from reqscope.bus import Event, Failure
 from reqscope.bus.ecs import NAMES
-from reqscope.bus.entries import VERSION, LogEntry, entries
+from reqscope.bus.entries import entries
+from reqscope.bus.logentry import VERSION, LogEntry
 
 TEXT = (Path(__file__).parent.parent / "docs" / "log-schema.md").read_text()
 ROWS = [[cell.strip() for cell in line.strip("|").split("|")] for line in re.findall(r"^\| `.*", TEXT, re.MULTILINE)]

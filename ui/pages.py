@@ -1,6 +1,7 @@
 """What the pages beside the live view show: routes, errors, requests in flight, and the monitor itself."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any, Final, TypeAlias
 
 from reqscope.bus import EventBus, Stats
@@ -13,6 +14,8 @@ PAGES: Final = ("routes", "errors", "flight", "runs", "mock", "system")
 _MOST_ERRORS: Final = 100
 _MOST_IN_FLIGHT: Final = 200
 _MOST_ROUTES: Final = 501
+_NAMES: Final = ("pid", "api_port", "panel_port")
+"""Numbers that count nothing."""
 
 System: TypeAlias = Callable[[], Mapping[str, Mapping[str, Any]]]
 """Sections of names and values: what there is to say of the process, its versions and settings."""
@@ -101,9 +104,9 @@ class Pages:
 
     def _sections(self) -> list[tuple[str, list[tuple[str, str]]]]:
         bus = self._bus.statistics()
-        ring = {name.replace("_", " "): getattr(bus.ring, name) for name in bus.ring.__slots__ if name != "oldest_time"}
+        ring = {name.replace("_", " "): value for name, value in asdict(bus.ring).items() if name != "oldest_time"}
         readers = {
-            reader.name: f"{reader.delivered} delivered, {reader.missed} missed, {reader.pending} pending"
+            reader.name: f"{reader.delivered:,} delivered, {reader.missed:,} missed, {reader.pending:,} pending"
             for reader in bus.readers
         }
         sections = {"Ring": {**ring, "refused": bus.refused, "thinned": bus.thinned}, "Readers": readers}
@@ -118,7 +121,9 @@ def _shown(name: str, value: object) -> str:
         case bool():
             return "yes" if value else "no"
         case int() if name.endswith("bytes"):
-            return f"{value / (1 << 20):.1f} MiB"
+            return f"{value / (1 << 20):.1f} MiB" if value >= 1 << 20 else f"{value / 1024:.1f} KiB"
+        case int() if name not in _NAMES:
+            return f"{value:,}"
         case None | "" | ():
             return "none"
         case {} if not value:  # a mapping pattern matches any

@@ -4,6 +4,7 @@ import gc
 import time
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from typing import Final
 
@@ -20,6 +21,9 @@ from .cost import Growth, timed
 _OPERATIONS: Final = 2_000
 _RUNS: Final = 5
 _SOURCE: Final = events()
+_RINGS: Final = (1_000, 10_000, 100_000)
+_EACH: Final = (1, 10, 100, 1_000)
+"""Numbers of readers, or of pages."""
 
 
 def _full(capacity: int) -> EventBus:
@@ -177,21 +181,21 @@ INSIDE: Final = (
     Growth(
         "publish an event",
         "readers that are stuck",
-        (1, 10, 100, 1_000),
+        _EACH,
         timed(_publish_by_readers, _fresh),
         "A reader is a cursor that the publisher does not touch.",
     ),
     Growth(
         "deliver an event to all readers",
         "readers that read",
-        (1, 10, 100, 1_000),
+        _EACH,
         _deliver_by_readers,
         "Each reader is woken once for a batch of 2 000 and takes a list of references.",
     ),
     Growth(
         "publish an event",
         "events in the ring",
-        (1_000, 10_000, 100_000),
+        _RINGS,
         timed(_publish_by_ring, _fresh),
         "The work is the same. The event that has to go was last touched a whole ring ago: where the ring is larger "
         "than the processor's caches, taking it apart waits for memory.",
@@ -199,7 +203,7 @@ INSIDE: Final = (
     Growth(
         "memory of an event that is kept",
         "events in the ring",
-        (1_000, 10_000, 100_000),
+        _RINGS,
         _memory_by_ring,
         "Its own headers and texts included.",
         "bytes",
@@ -207,31 +211,30 @@ INSIDE: Final = (
     Growth(
         "first frame of a page without a filter",
         "events in the ring",
-        (1_000, 10_000, 100_000),
+        _RINGS,
         timed(_first_frame_by_ring),
         "500 rows whatever there is, and a list of references to the whole ring, which is what grows.",
     ),
     Growth(
         "a filter over the whole ring",
         "events in the ring",
-        (1_000, 10_000, 100_000),
+        _RINGS,
         timed(_filter_by_ring),
         "It looks at each event once, when a filter is set or a page opens. Beyond the processor's caches each look "
         "waits for memory, too.",
     ),
-    Growth(
-        "frames of all pages",
-        "open pages with the same filter",
-        (1, 10, 100, 1_000),
-        timed(lambda viewers: _frame_by_viewers(viewers, alike=True)),
-        "Built once, and looked up by the others.",
-    ),
-    Growth(
-        "frames of all pages",
-        "open pages with filters of their own",
-        (1, 10, 100, 1_000),
-        timed(lambda viewers: _frame_by_viewers(viewers, alike=False)),
-        "Each has its filter run over the 100 new events, and a frame of its own.",
+    *(
+        Growth(
+            "frames of all pages",
+            f"open pages with {filters}",
+            _EACH,
+            timed(partial(_frame_by_viewers, alike=alike)),
+            why,
+        )
+        for filters, alike, why in (
+            ("the same filter", True, "Built once, and looked up by the others."),
+            ("filters of their own", False, "Each has its filter run over the 100 new events, and a frame of its own."),
+        )
     ),
     Growth(
         "count an event",

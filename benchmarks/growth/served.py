@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -121,7 +122,7 @@ async def _bridged(path: str, workers: int) -> AsyncGenerator[tuple[list[EventBu
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(receiver.run)
         for number, bus in enumerate(buses):
-            tasks.start_soon(Publisher(bus, UnixBridge(path), lambda number=number: str(number)).run)  # type: ignore[misc]
+            tasks.start_soon(Publisher(bus, UnixBridge(path), partial(str, number)).run)
         while receiver.workers.reporting < workers:  # noqa: ASYNC110 - before anything is measured
             await anyio.sleep(_TICK)
         yield buses, panel

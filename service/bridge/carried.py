@@ -39,9 +39,8 @@ class Sealer:
     """
 
     def __init__(self, redaction: object, rules: Rules) -> None:
-        self._redaction = redaction
         self._rules = rules
-        self._encode = msgspec.msgpack.Encoder(enc_hook=self._without_gate).encode
+        self._encode = msgspec.msgpack.Encoder(enc_hook=_Portable(redaction, rules).__getitem__).encode
 
     def pack(self, packed: Packed) -> bytes:
         """Return the batch as bytes. An event that is sealed in some other way is opened before."""
@@ -59,12 +58,23 @@ class Sealer:
             event = without_surrogates(event.open())
         return event
 
-    def _without_gate(self, part: object) -> Any:
+
+class _Portable(dict[object, Any]):
+    """What stands for a part that MessagePack has no form for: a table, because each event has such a part, its gate.
+
+    Nothing stands for a gate that the other process can make the like of. There are few gates, and they last.
+    """
+
+    def __init__(self, redaction: object, rules: Rules) -> None:
+        self._redaction = redaction
+        self._rules = rules
+
+    def __missing__(self, part: object) -> Any:
         match part:
             case Chunks():
                 return part.parts
             case Gate() if part.redaction is self._redaction and part.body_cap == self._rules.body_cap:
-                return None
+                return self.setdefault(part, None)
             case _:
                 raise TypeError("it is sealed in a way that only this process knows how to open")
 

@@ -7,7 +7,7 @@ import anyio
 import msgspec
 
 from reqscope.bus import InFlight, Running
-from reqscope.bus.inflight import merged
+from reqscope.bus.running import merged
 
 from .bridge import Bridge
 from .packed import without_surrogates

@@ -5,7 +5,8 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from reqscope.service.exchange import Exchange, current
+from reqscope.service.exchange import Exchange
+from reqscope.service.ongoing import current
 from reqscope.service.problems import PROBLEM, problem
 from reqscope.service.routes import below_root
 

@@ -33,6 +33,11 @@ def without_backslashes(data: bytes) -> Unescaped:
     return _unescaped(data, _JSON, _json_character, _with_backslashes)
 
 
+def said(content: bytes) -> bytes:
+    """Return what a JSON string says, given what stands between its quotes."""
+    return without_backslashes(content).text if b"\\" in content else content
+
+
 def without_percent(data: bytes, *, plus: bool = False) -> Unescaped:
     """Undo percent-encoding once.
 

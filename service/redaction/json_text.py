@@ -4,17 +4,17 @@ import re
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
-from .escapes import without_backslashes
+from .escapes import said, without_backslashes
 from .masks import Edit, mask, masked
 from .names import Names
 
 Inner: TypeAlias = Callable[[bytes, bool], list[Edit]]
 """Finds secrets in what a string says. The flag says whether the string's end was cut off."""
 
-_STRING: Final = rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)("|\\?\Z)'
-_TOKEN: Final = re.compile(_STRING + rb"(\s*+:\s*+)?+|[^\s\"\[\]{},:]++(?:[ \t]++[^\s\"\[\]{},:]++)*+", re.DOTALL)
-_VALUE: Final = re.compile(_STRING + rb"|([\[{])|[^\s,\]}\"\[{][^,\]}\"\r\n]*+", re.DOTALL)
-_BRACKET: Final = re.compile(_STRING + rb"|[\[{]|[\]}]", re.DOTALL)
+STRING: Final = rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)("|\\?\Z)'
+_TOKEN: Final = re.compile(STRING + rb"(\s*+:\s*+)?+|[^\s\"\[\]{},:]++(?:[ \t]++[^\s\"\[\]{},:]++)*+", re.DOTALL)
+_VALUE: Final = re.compile(STRING + rb"|([\[{])|[^\s,\]}\"\[{][^,\]}\"\r\n]*+", re.DOTALL)
+_BRACKET: Final = re.compile(STRING + rb"|[\[{]|[\]}]", re.DOTALL)
 _SCALAR: Final = re.compile(
     rb"-?[0-9]++(?:\.[0-9]*+)?+(?:[eE][+-]?[0-9]*+)?+|true|false|null|-|t|tr|tru|f|fa|fal|fals|n|nu|nul"
 )
@@ -42,16 +42,12 @@ def find(data: bytes, names: Names, inner: Inner, *, cut: bool = False) -> tuple
                 numbers += _number(match, inner, cut=cut and position == len(data))
             else:
                 sure = False
-        elif match[3] and names[_said(content)]:
+        elif match[3] and names[said(content)]:
             found, position = _value(data, position)
             edits += found
         elif len(content) >= SHORTEST_SECRET:
             edits += _string(content, match.start(1), inner, cut=not match[2] or match[2] == b"\\")
     return (edits + numbers if sure else edits), sure
-
-
-def _said(content: bytes) -> bytes:
-    return without_backslashes(content).text if b"\\" in content else content
 
 
 def _string(content: bytes, start: int, inner: Inner, *, cut: bool) -> list[Edit]:
@@ -70,6 +66,11 @@ def _number(match: re.Match[bytes], inner: Inner, *, cut: bool) -> list[Edit]:
     return [(*match.span(), b'"' + mask(token) + b'"')] if secret else []
 
 
+def value_edits(data: bytes, start: int) -> list[Edit]:
+    """Return the edit that masks the value which starts here, if there is anything to mask."""
+    return _value(data, start)[0]
+
+
 def _value(data: bytes, start: int) -> tuple[list[Edit], int]:
     """Return the edit that masks the value of a sensitive key, and where the value ends."""
     match = _VALUE.match(data, start)
@@ -78,7 +79,7 @@ def _value(data: bytes, start: int) -> tuple[list[Edit], int]:
     content = match[1]
     if content is not None:
         keep = not content or masked(content)
-        return [] if keep else [(*match.span(1), mask(_said(content)))], match.end()
+        return [] if keep else [(*match.span(1), mask(said(content)))], match.end()
     stop = _container_end(data, start) if match[3] else start + len(match[0].rstrip())
     value = data[start:stop]
     keep = value == b"null" or masked(value)

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from . import free_text, json_text, looks
+from . import beside, free_text, json_text, looks
 from .escapes import percent_encoded, without_percent
 from .masks import Edit, masking
 from .names import Names
@@ -89,7 +89,8 @@ class Shapes:
             worth = patterns or escapes or cut or _INNER.search(content)
             return self.text(content, cut, depth + 1) if worth else []
 
-        return json_text.find(data, self._names, inner, cut=cut)
+        edits, sure = json_text.find(data, self._names, inner, cut=cut)
+        return [*edits, *beside.find(data, self._names)], sure
 
     def _encoded(self, value: bytes, start: int, cut: bool) -> list[Edit]:
         """Return the edits for what a value says. What it looks like has been seen to, unless it is encoded."""

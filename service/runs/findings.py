@@ -3,7 +3,7 @@
 from typing import Final
 
 from .figures import duration, number, share
-from .model import ClientSide, Run
+from .model import MAX_SECONDS, ClientSide, Run
 from .thresholds import enough
 
 _LATE: Final = 0.05
@@ -57,6 +57,11 @@ def losses(run: Run) -> list[str]:
     sentences = [f"{number(count)} requests {what}." for count, what in named if count]
     if not sentences:
         sentences.append("Nothing was lost: every request that reached the application is counted.")
+    if lost.forgotten_seconds:
+        sentences.append(
+            f"The timeline lacks its first {number(lost.forgotten_seconds)} seconds: it keeps the last "
+            f"{number(MAX_SECONDS)}. All other numbers hold them."
+        )
     if lost.faults:
         sentences.append(f"Capture failed {number(lost.faults)} times; the requests themselves went on.")
     cost = f"Recording took {duration(lost.recorder_seconds)} of the event loop"

@@ -74,7 +74,7 @@ footer { color: var(--soft); font-size: 12px; }
   .charts { grid-template-columns: 1fr 1fr; gap: 9px; } svg text { font-size: 15px; } .legend { font-size: 9px; }
   .figures { grid-template-columns: repeat(8, 1fr); } .figures div { padding: 6px 8px; } .figures dt { font-size: 9px; }
   .figures dd { font-size: 13px; } .wide { overflow: visible; } table, thead th, tbody th { font-size: 9px; }
-  th, td { padding: 3px 7px 3px 0; } tbody th { min-width: 0; } footer { font-size: 9px; } }
+  th, td { padding: 3px 4px 3px 0; } tbody th { min-width: 0; } footer { font-size: 9px; } }
 @media (max-width: 520px) { svg text { font-size: 15px; } body { padding: 14px 10px; } section { padding: 12px; }
   .figures dd { font-size: 17px; } }
 """

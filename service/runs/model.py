@@ -14,6 +14,8 @@ VERSION: Final = 1
 CLASSES: Final = ("2xx", "3xx", "4xx", "5xx", "other")
 LARGEST: Final = 64 << 20
 """Bytes of a document that can be imported."""
+MAX_SECONDS: Final = 6 * 3600
+"""Seconds in a run's timeline: a run that nobody ends must not grow for ever."""
 
 State: TypeAlias = Literal["live", "ended", "interrupted"]
 Judgement: TypeAlias = Literal["passed", "failed", "unclear"]
@@ -135,6 +137,8 @@ class Losses(msgspec.Struct, kw_only=True):
     """Failures of the capture's own."""
     unattributed: int = 0
     """Left out by sampling, so that nobody can say whose they were."""
+    forgotten_seconds: int = 0
+    """Seconds that the timeline no longer has, because it has so many later ones. What ended in them is counted."""
     recorder_seconds: float = 0.0
     """Processor time of the event loop that recording the run took."""
 

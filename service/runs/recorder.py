@@ -105,14 +105,14 @@ class RunRecorder:
     async def run(self) -> None:
         """Record until the bus is closed, and end what is live then. If cancelled, the file has a copy of live runs."""
         self._subscription = self._bus.subscribe(after=None, linger=_LINGER, name="runs", sealed=True)
-        await self._settle()
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._keep_watch)
-            async with self._subscription as subscription:
+        async with self._subscription as subscription:
+            await self._settle()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._keep_watch)
                 async for batch in subscription:
                     self._bus.count_thinned()
                     self._count(batch.events, batch.missed)
-            tasks.cancel_scope.cancel()
+                tasks.cancel_scope.cancel()
         for run_id in list(self._live):
             self._finish(run_id, "interrupted")
         with anyio.CancelScope(shield=True):

@@ -14,7 +14,7 @@ from reqscope.bus.routestats import MAX_ROUTES, NO_ROUTE, OTHER
 from reqscope.bus.tracelines import is_line
 
 from .ends import by_second, ends_of
-from .model import CLASSES, Durations, ErrorGroup, Numbers, Route, Run, Sample, Second
+from .model import CLASSES, MAX_SECONDS, Durations, ErrorGroup, Numbers, Route, Run, Sample, Second
 
 Key: TypeAlias = tuple[str, str]
 N = TypeVar("N", bound=Numbers)
@@ -147,8 +147,17 @@ class Tally:
     def _second(self, second: int) -> Second:
         found = self._seconds.get(second)
         if found is None:
+            if len(self._seconds) >= MAX_SECONDS:
+                self._forget_second()
             found = self._seconds[second] = Second(time=second)
         return found
+
+    def _forget_second(self) -> None:
+        # The one that was noted first: looking for the earliest would let a batch of absurd times hold up the loop.
+        first = next(iter(self._seconds))
+        del self._seconds[first]
+        self._open.pop(first, None)
+        self.run.losses.forgotten_seconds += 1
 
     def _note_times(self, first: float, last: float) -> None:
         run = self.run

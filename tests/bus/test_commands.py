@@ -237,7 +237,7 @@ ODD_EVENTS = st.builds(request, ODD_METHODS, PATHS, QUERIES, HEADERS, BODIES)
 @pytest.mark.guarantees("40")
 @pytest.mark.parametrize("name", SHELLS)
 def test_curl_sends_what_was_captured_byte_for_byte(name: str, recorder: Recorder, folder: Path) -> None:
-    events = examples(ODD_EVENTS, 300)
+    events = examples(ODD_EVENTS, 120)
     said = run(shell(name), "".join(in_shell(curl(event, recorder.url)) for event in events), folder)
     assert_all_same(recorder.take(), events, said)
 

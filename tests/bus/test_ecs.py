@@ -2,7 +2,7 @@ import json
 
 from reqscope.bus import Event, Failure
 from reqscope.bus.ecs import NAMES, ecs
-from reqscope.bus.entries import LogEntry
+from reqscope.bus.logentry import LogEntry
 
 from .test_jsonlog import lines_of
 

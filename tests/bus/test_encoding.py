@@ -160,7 +160,9 @@ def test_any_depth_is_one_line_of_json(depth: int) -> None:
     text = encode(nested(depth)).decode()
 
     assert text.splitlines() == [text]
-    assert ("\u2026" in text) == (read(text) != nested(10))
+    # How deep one can go without being cut is Python's own limit, which some versions have put further away.
+    assert ("\u2026" in text) == (text.count("[") < depth)
+    assert read(text) == nested(10) or depth > 10
 
 
 def test_what_holds_itself_is_cut() -> None:

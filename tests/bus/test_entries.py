@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from reqscope.bus import Event, Failure
 from reqscope.bus.encoding import encode, encode_lines
-from reqscope.bus.entries import LogEntry, RequestEntry, entries
+from reqscope.bus.entries import entries
+from reqscope.bus.logentry import LogEntry, RequestEntry
 from reqscope.bus.schema import view
 
 from .test_jsonlog import EVENTS

@@ -18,7 +18,7 @@ def test_an_event_needs_a_time_and_nothing_else() -> None:
 
     assert (event.time, event.kind, event.seq, event.status, event.body) == (7, "request", 0, 0, b"")
     with pytest.raises(TypeError):
-        Event()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+        Event()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # which is what is refused
 
 
 def test_the_garbage_collector_does_not_see_events() -> None:

@@ -221,6 +221,7 @@ async def test_a_hundred_stuck_readers_change_nothing_in_what_publishing_does(sl
     assert len(burdened) >= 20
 
 
+@pytest.mark.interpreted
 @pytest.mark.guarantees("F1")
 @pytest.mark.anyio
 async def test_a_sleeper_is_woken_once_and_not_for_every_event() -> None:

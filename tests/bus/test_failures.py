@@ -1,4 +1,5 @@
 from dataclasses import astuple
+from typing import Any
 
 import anyio
 import pytest
@@ -25,9 +26,9 @@ class Opens:
         return event.open().glance()
 
 
-def failed(fingerprint: str, time: int = 0, message: str = "m", **more: object) -> Event:
+def failed(fingerprint: str, time: int = 0, message: str = "m", **more: Any) -> Event:
     failure = Failure(type="ValueError", message=message, traceback=f"trace of {message}", fingerprint=fingerprint)
-    return Event(time=time, failure=failure, error="ValueError", **more)  # type: ignore[arg-type]
+    return Event(time=time, failure=failure, error="ValueError", **more)
 
 
 def counts(failures: Failures) -> dict[str, int]:

@@ -122,15 +122,15 @@ async def test_retention_by_free_disk_keeps_a_small_disk_from_filling_up(disk: P
     bus = EventBus()
     file = LogFile(log, Rotation(size=40_000), Retention(min_free=120_000))
     async with feeding(bus, file) as runner:
-        for _ in range(10):
+        for _ in range(6):
             publish(bus, 50)
             await settled(runner, bus)
             await until(lambda: os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize >= 120_000)
 
     assert runner.statistics().lost == 0
     left = seqs(*rotated_files(log), log)
-    assert left == [*range(501 - len(left), 501)]
-    assert len(left) < 400
+    assert left == [*range(301 - len(left), 301)]
+    assert len(left) < 250
 
 
 @pytest.mark.guarantees("F10")

@@ -1,3 +1,4 @@
+import fcntl
 import json
 import os
 import stat
@@ -14,7 +15,7 @@ import zstandard
 
 from reqscope.bus import LogFile, Retention, Rotation, rotated_files
 from reqscope.bus.lines import PartlyWritten
-from reqscope.bus.rotated import prune, rotated_name
+from reqscope.bus.rotated import pack, prune, rotated_name
 
 
 def lines(*seqs: int) -> bytes:
@@ -287,6 +288,30 @@ class TestPacking:
         wait_until(lambda: not rotated.exists() and not partial.exists(), "it to be packed anew")
         file.close()
         assert seqs(*rotated_files(path)) == [1]
+
+    @pytest.mark.guarantees("F22")
+    def test_what_was_left_of_a_packing_goes_too_where_the_file_has_gone_meanwhile(self, path: Path) -> None:
+        rotated = rotated_name(path, time.time())
+        partial = rotated.with_name(rotated.name + ".zst.part")
+        partial.write_bytes(b"half")
+
+        pack(path)
+
+        assert not partial.exists()
+
+    def test_what_another_one_packs_just_now_is_left_to_it(self, path: Path) -> None:
+        rotated = rotated_name(path, time.time())
+        rotated.write_bytes(lines(1))
+        partial = rotated.with_name(rotated.name + ".zst.part")
+        with rotated.open("rb") as original:
+            fcntl.flock(original, fcntl.LOCK_EX)
+            partial.touch()  # which whoever packs has not locked yet
+
+            pack(path)
+
+            assert partial.exists()
+        pack(path)
+        assert [each.suffix for each in rotated_files(path)] == [".zst"]
 
     def test_a_file_whose_packed_form_is_there_already_is_seen_once_and_goes(self, path: Path) -> None:
         rotated = rotated_name(path, time.time())

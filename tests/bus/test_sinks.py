@@ -34,6 +34,10 @@ async def until(condition: Callable[[], bool]) -> None:
             await checkpoint()
 
 
+async def until_lost(runner: SinkRunner, count: int) -> None:
+    await until(lambda: runner.statistics().lost == count)
+
+
 def seqs(lines: bytes) -> list[int]:
     return [json.loads(line)["seq"] for line in lines.splitlines()]
 
@@ -318,7 +322,7 @@ async def test_a_full_device_loses_events_says_so_once_and_recovers(
             tasks.start_soon(runner.run)
             for lost in (10, 20):
                 publish(bus, 10)
-                await until(lambda lost=lost: runner.statistics().lost == lost)  # type: ignore[misc]
+                await until_lost(runner, lost)
                 assert runner.statistics().failing
                 check(runner, bus)
             # From here on the same descriptor leads to a file, as if space had been made.
@@ -354,8 +358,7 @@ async def test_what_goes_on_failing_is_warned_of_once_in_ten_seconds(
         for moment in (100.0, 105.0, 109.9, 110.0, 119.9, 120.0):
             now = moment
             publish(bus, 1)
-            published = bus.statistics().ring.published
-            await until(lambda published=published: runner.statistics().lost == published)  # type: ignore[misc]
+            await until_lost(runner, bus.statistics().ring.published)
             await wait_all_tasks_blocked()
             warnings.append(caplog.text.count("sink device cannot write"))
         bus.close()

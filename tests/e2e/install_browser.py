@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from typing import Any
 
 
 def main() -> int:
@@ -11,9 +12,12 @@ def main() -> int:
         return 0
     if shutil.which("apt-get") and os.geteuid() == 0:
         print("Installing chromium (Debian's), once", file=sys.stderr)
-        quiet = {"stdout": subprocess.DEVNULL, "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}}
+        quiet: dict[str, Any] = {
+            "stdout": subprocess.DEVNULL,
+            "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+        }
         for command in (["apt-get", "update"], ["apt-get", "install", "--yes", "--no-install-recommends", "chromium"]):
-            if subprocess.run(command, check=False, **quiet).returncode:  # type: ignore[call-overload]
+            if subprocess.run(command, check=False, **quiet).returncode:
                 break
         else:
             return 0

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from typing import Any
 
 TOOLS = {"wrk": "wrk", "hey": "hey", "ab": "apache2-utils", "siege": "siege"}
 """Command, and the package it is in."""
@@ -17,11 +18,11 @@ def main() -> int:
         print(f"The tests of {', '.join(missing)} are skipped: install them to have them run", file=sys.stderr)
         return 0
     print(f"Installing {', '.join(missing)} (Debian's), once", file=sys.stderr)
-    quiet = {"stdout": subprocess.DEVNULL, "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}}
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}}
     install = ["apt-get", "install", "--yes", "--no-install-recommends"]
-    subprocess.run(["apt-get", "update"], check=False, **quiet)  # type: ignore[call-overload]
+    subprocess.run(["apt-get", "update"], check=False, **quiet)
     for package in missing:  # one that cannot be had is no reason to go without the others
-        subprocess.run([*install, package], check=False, **quiet)  # type: ignore[call-overload]
+        subprocess.run([*install, package], check=False, **quiet)
     return 0
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from tests import nursery
 
@@ -156,10 +156,10 @@ class TestThePageOfStubs:
         assert "id: '7'" in text
 
     @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
-    def test_axe_finds_no_violation(self, mock: Server, open_page: Callable[..., Page], size: dict[str, int]) -> None:
+    def test_axe_finds_no_violation(self, mock: Server, open_page: Callable[..., Page], size: ViewportSize) -> None:
         httpx.post(f"{mock.api}/pay/7", json={"amount": 5})
         page = open_page(f"{mock.panel}/?view=mock", color_scheme="light")
-        page.set_viewport_size(size)  # type: ignore[arg-type]
+        page.set_viewport_size(size)
         expect(page.get_by_text("✗ json.amount: 5, and should be 100").first).to_be_visible()
         found = violations(page, dark=size is DESK)
 

@@ -38,6 +38,12 @@ async def release():
     gate.set()
 """
 
+BEYOND = """
+[...document.querySelectorAll(".rq-bar > *, .rq-page, .rq-facts")]
+  .filter((part) => part.checkVisibility() && part.getBoundingClientRect().right > innerWidth)
+  .map((part) => part.outerHTML.slice(0, 60))
+"""
+
 
 @pytest.fixture(scope="module")
 def server(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
@@ -221,6 +227,16 @@ class TestPages:
 
         for text in ("Ring", "Readers", "Versions", "Settings", "gradio", "bodies"):
             expect(page.locator(".rq-page")).to_contain_text(text)
+        expect(page.locator(".rq-facts tr").filter(has_text="capacity").first).to_contain_text("10,000")
+        expect(page.locator(".rq-facts tr").filter(has_text="max_header_bytes")).to_contain_text("64.0 KiB")
+
+    def test_nothing_is_beyond_the_edge_of_a_window_however_wide(self, server: Server, open_page: OpenPage) -> None:
+        page = open_page(f"{server.panel}/?view=system")
+        expect(page.locator(".rq-page")).to_contain_text("Settings")
+
+        for width in (1920, 1440, 1341, 1340, 1101, 1024, 900, 768, 721, 720, 390, 320):
+            page.set_viewport_size({"width": width, "height": 800})
+            assert page.evaluate(BEYOND) == [], f"in a window of {width}"
 
     def test_the_browsers_back_button_goes_back(self, server: Server, page: Page) -> None:
         page.locator('[data-page="routes"]').click()
@@ -245,7 +261,7 @@ class TestWhatSomebodyLikes:
 
         expect(page.get_by_role("columnheader", name="Client")).to_be_hidden()
         expect(page.get_by_role("columnheader", name="Route")).to_be_visible()
-        assert rows(page).first.bounding_box()["height"] == 24  # type: ignore[index]
+        expect(rows(page).first).to_have_css("height", "24px")
 
     def test_a_browser_that_keeps_nothing_shows_the_page_all_the_same(self, page: Page, open_page: OpenPage) -> None:
         page.add_init_script("Storage.prototype.getItem = Storage.prototype.setItem = () => { throw new Error('no') }")

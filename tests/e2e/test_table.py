@@ -60,8 +60,8 @@ def test_a_row_that_stays_in_view_is_moved_and_not_written_anew(server: Server, 
 
 def test_rows_are_read_out_in_the_order_in_which_they_are_seen(server: Server, open_page: OpenPage) -> None:
     page = open_page(server.panel)
-    post(server, *PATHS[:59:-1])
-    for path in PATHS[59::-1]:  # more than fit, one by one, so that elements change their rows
+    post(server, *PATHS[:39:-1])
+    for path in PATHS[39::-1]:  # more than fit, one by one, so that elements change their rows
         post(server, path)
         expect(visible(page).first).to_contain_text(path)
 

@@ -31,7 +31,7 @@ app = FastAPI()
 
 @app.get("/items/{item}")
 async def item(item: int):
-    await anyio.sleep(0.005)
+    await anyio.sleep(0.005)  # its own work
     return {"pid": os.getpid()}
 
 @app.get("/fails")

@@ -16,7 +16,7 @@ from reqscope.ui.frames import Frame, Frames
 
 from . import test_guard as guard
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.interpreted]
 
 
 @pytest.fixture

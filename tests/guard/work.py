@@ -56,7 +56,7 @@ def _monitored(run: Run) -> int:
         nonlocal count
         count += 1
 
-    monitoring: Any = sys.monitoring  # type: ignore[attr-defined, unused-ignore]
+    monitoring: Any = sys.monitoring  # type: ignore[attr-defined, unused-ignore]  # new in 3.12
     tool, events = monitoring.PROFILER_ID, monitoring.events
     monitoring.use_tool_id(tool, "guard")
     try:

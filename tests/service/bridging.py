@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 
@@ -34,8 +35,8 @@ async def panel(bridge: Bridge, expected: int = 0) -> AsyncGenerator[tuple[Event
     await bridge.aclose()
 
 
-def event(number: int, **more: object) -> Event:
-    return Event(time=number * 1_000_000, path=f"/{number}", status=200, **more)  # type: ignore[arg-type]
+def event(number: int, **more: Any) -> Event:
+    return Event(time=number * 1_000_000, path=f"/{number}", status=200, **more)
 
 
 def paths(bus: EventBus) -> list[str]:

@@ -137,7 +137,7 @@ class RedisBroker(Broker):
 
     async def command(self, *command: str | int) -> Any:
         client = Redis.from_url(self.url, protocol=2)
-        answer = await client.execute_command(*command)  # type: ignore[no-untyped-call]
+        answer = await client.execute_command(*command)  # type: ignore[no-untyped-call]  # it has no types
         await client.aclose()
         return answer
 

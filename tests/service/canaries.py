@@ -375,6 +375,13 @@ def json_container(canary: Canary) -> Exchange | None:
     return Exchange(body=json.dumps(value).encode(), content_type=JSON)
 
 
+def json_beside(canary: Canary) -> Exchange | None:
+    """Put it in lists of pairs, whose names are values."""
+    pairs = [{"name": canary.field, "value": canary.text}, {"val": {"a": [canary.text]}, "Key": canary.field}]
+    found = {"loc": ["body", canary.field], "msg": "too short", "input": canary.text}
+    return Exchange(body=json.dumps({"env": pairs, "detail": [found]}).encode(), content_type=JSON)
+
+
 def json_undeclared(canary: Canary) -> Exchange | None:
     """Put it in JSON that claims to be plain text."""
     return Exchange(
@@ -464,7 +471,7 @@ PLACES: Final[dict[str, Put]] = {
         for put in (
             *(header, referer, authorization, cookie, set_cookie, query, query_encoded, query_in_query, path),
             *(form, form_undeclared, json_in_form, multipart),
-            *(json_escaped, json_container, json_undeclared, json_wide, json_invalid, ndjson, xml),
+            *(json_escaped, json_container, json_beside, json_undeclared, json_wide, json_invalid, ndjson, xml),
             *(url_password, assigned, told, shown_as_python, shown_as_json),
         )
     },

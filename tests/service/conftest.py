@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from reqscope.bus import Event, EventBus
 from reqscope.service import Redaction
 from reqscope.service.launcher import Server
+from tests import nursery
 
 DEADLINE = 20.0
 
@@ -37,6 +38,12 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
             monkeypatch.delenv(name)
     # Nor has who they let in to a panel of their own.
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-configuration"))
+
+
+@pytest.fixture(autouse=True)
+def quick_panels() -> None:
+    if nursery.quicken_panels():
+        nursery.spare_the_collector()
 
 
 class Clock:
@@ -121,11 +128,19 @@ def from_list(messages: Iterable[Message]) -> Receive:
     return receive
 
 
+class Prompt(Server):
+    """Ends when it is asked to, and not when uvicorn looks for that, every tenth of a second."""
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):  # noqa: ASYNC110 - it is a flag
+            await anyio.sleep(0.005)
+
+
 @asynccontextmanager
 async def serving(app: Any, **options: Any) -> AsyncGenerator[str]:
     """Serve `app` with uvicorn on a free port, and give its address once it answers."""
     quick: dict[str, Any] = {"lifespan": "off", "log_config": None, "timeout_graceful_shutdown": 1}
-    server = Server(uvicorn.Config(app, **(quick | options)))
+    server = Prompt(uvicorn.Config(app, **(quick | options)))
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         async def serve() -> None:

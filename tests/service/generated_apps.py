@@ -542,7 +542,7 @@ class Run:
         if number < len(self._plan.incoming):
             message = made(self._plan.incoming[number])
             self._objects.append(message)
-            return message  # type: ignore[no-any-return]
+            return message  # type: ignore[no-any-return]  # whatever the plan says
         if self._plan.exhausted == "raises":
             raise self.new(OSError("nothing to receive"))
         if self._plan.exhausted == "waits" and not self._complete:
@@ -657,7 +657,7 @@ class Run:
             self._objects.append(message.get("headers"))
         match step.when:
             case "now":
-                self.note("send returns", await send(message))  # type: ignore[func-returns-value]
+                self.note("send returns", await send(message))  # type: ignore[func-returns-value]  # if it does
             case "later":
                 later.append(send(message))
             case "in vain":
@@ -722,7 +722,8 @@ class Run:
         self._before = dict(copy_context().items())
         scope = self.scope
         try:
-            self.note("application returns", await app(scope, self.receive, self.server_send))  # type: ignore[func-returns-value]
+            returned: Any = await app(scope, self.receive, self.server_send)  # type: ignore[func-returns-value]  # if it does
+            self.note("application returns", returned)
         except BaseException as error:
             self.note_error("application raises", error)
             raise

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from typing import Any
 
 SERVERS = ("redis-server", "nats-server")
 """The packages, and the programs in them."""
@@ -17,10 +18,10 @@ def main() -> int:
         print(f"The tests need {' and '.join(missing)}; please install them", file=sys.stderr)
         return 1
     print(f"Installing {' and '.join(missing)} (Debian's), once", file=sys.stderr)
-    quiet = {"stdout": subprocess.DEVNULL, "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}}
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}}
     # The services that the packages bring are not to be started: the tests start theirs.
     for command in (["apt-get", "update"], ["apt-get", "install", "--yes", "--no-install-recommends", *missing]):
-        if status := subprocess.run(command, check=False, **quiet).returncode:  # type: ignore[call-overload]
+        if status := subprocess.run(command, check=False, **quiet).returncode:
             return int(status)
     return 0
 

@@ -43,8 +43,8 @@ def chunks(*parts: bytes, cap: int = CAP) -> Chunks:
 
 def exchange(gate: Gate = GATE, line: str = f"password={SECRET}", **more: object) -> SealedExchange:
     lines: tuple[RawLine, ...] = ((5, "info", "shop", line),)
-    head = pack_head([(b"authorization", f"Bearer {SECRET}".encode()), (b"content-type", b"application/json")])[0]
-    answer = pack_head([(b"set-cookie", f"session={SECRET}".encode()), (b"content-type", b"text/plain")])[0]
+    head = pack_head([(b"authorization", f"Bearer {SECRET}".encode()), (b"content-type", b"application/json")])
+    answer = pack_head([(b"set-cookie", f"session={SECRET}".encode()), (b"content-type", b"text/plain")])
     body, answered = chunks(f'{{"password": "{SECRET}"'.encode(), b"}"), chunks(b"x" * 300)
     sealed = SealedExchange(gate, "/ä", f"token={SECRET}".encode(), head, answer, "id-1", body, answered, lines)
     return msgspec.structs.replace(sealed, **more)

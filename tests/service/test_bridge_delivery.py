@@ -122,7 +122,7 @@ async def test_what_the_spool_had_no_room_for_is_counted_to_the_event(tmp_path: 
         for number in range(2_000):
             bus.publish(event(number))
             if number % 20 == 19:
-                await anyio.sleep(0.001)
+                await anyio.sleep(0.001)  # the work of the application, or all would be one batch
         await until(lambda: publisher.statistics().packed == 2_000, "everything packed")
         dropped = publisher.statistics().dropped
         async with panel(connect(address)) as (shown, receiver):
@@ -254,7 +254,7 @@ async def test_an_answer_that_is_lost_shows_nothing_twice(broker: Broker) -> Non
             if number % 50 == 25:
                 proxy.lose_answers = 1
             bus.publish(event(number))
-            await anyio.sleep(0.005)
+            await anyio.sleep(0.005)  # the work of the application, or all would be one batch
         await arrived(shown, 200)
         await until(lambda: publisher.statistics().held_bytes == 0, "all handed over")
 

@@ -37,7 +37,7 @@ async def load(bus: EventBus, count: int) -> AsyncGenerator[Callable[[], int]]:
         for number in range(count):
             bus.publish(event(number))
             published += 1
-            await anyio.sleep(0.001)
+            await anyio.sleep(0.001)  # the work of the application
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(publish)

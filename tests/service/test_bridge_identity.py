@@ -57,7 +57,8 @@ def _url(data: bytes) -> str:
 
 @pytest.fixture
 def nkeys() -> ModuleType:
-    return pytest.importorskip("nkeys", reason="pip install 'reqscope[nats]'")  # type: ignore[no-any-return]
+    module: ModuleType = pytest.importorskip("nkeys", reason="pip install 'reqscope[nats]'")
+    return module
 
 
 @asynccontextmanager

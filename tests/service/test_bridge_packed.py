@@ -1,3 +1,5 @@
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -5,8 +7,8 @@ from reqscope.bus import Body, Event, Failure, LogLine
 from reqscope.service.bridge.packed import Packed, numbers_of, pack, unpack
 
 
-def batch(*events: Event, **more: object) -> Packed:
-    return Packed(worker="1", boot="cafe", number=1, after=0, events=list(events), **more)  # type: ignore[arg-type]
+def batch(*events: Event, **more: Any) -> Packed:
+    return Packed(worker="1", boot="cafe", number=1, after=0, events=list(events), **more)
 
 
 def test_a_batch_comes_back_as_it_was() -> None:
@@ -45,7 +47,7 @@ class Sealed:
 
 def test_what_is_sealed_does_not_leave_the_process() -> None:
     with pytest.raises(TypeError):
-        pack(batch(Event(time=1, sealed=Sealed())))  # type: ignore[arg-type]
+        pack(batch(Event(time=1, sealed=Sealed())))  # type: ignore[arg-type]  # it need not be a real seal
 
 
 def test_what_is_counted_holds_no_text_that_was_captured() -> None:

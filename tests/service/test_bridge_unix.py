@@ -12,6 +12,7 @@ import httpx
 import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from reqscope.bus import EventBus, Running
 from reqscope.service.bridge.bridge import Bridge, BridgeError, connect
@@ -122,7 +123,7 @@ async def shop(request: Request) -> Response:
 async def test_what_is_captured_is_whole_and_masked_in_the_panel_and_was_not_opened_in_the_worker(address: str) -> None:
     bus, redaction = EventBus(), Redaction()
 
-    async def app(scope, receive, send):  # type: ignore[no-untyped-def]
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await (await shop(Request(scope, receive)))(scope, receive, send)
 
     capture = CaptureMiddleware(app, bus, redaction=redaction, bodies="all", body_cap=1_000)
@@ -183,7 +184,9 @@ async def test_workers_are_asked_what_is_in_flight(address: str) -> None:
         assert receiver.running.answered == 2
 
 
-async def test_whoever_looks_is_told_and_nobody_is_asked_while_nobody_looks(address: str) -> None:
+async def test_whoever_looks_is_told_and_nobody_is_asked_while_nobody_looks(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     questions = 0
     bridge = connect(address)
     ask = bridge.ask
@@ -193,7 +196,7 @@ async def test_whoever_looks_is_told_and_nobody_is_asked_while_nobody_looks(addr
         questions += 1
         return await ask()
 
-    bridge.ask = count  # type: ignore[method-assign]
+    monkeypatch.setattr(bridge, "ask", count)
     async with panel(bridge) as (shown, receiver), worker(connect(address)) as (bus, _):
         bus.in_flight.add(Runs(1))
         await until(lambda: receiver.workers.reporting == 1, "the worker")

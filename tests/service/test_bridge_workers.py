@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from reqscope.bus import Event
@@ -18,9 +20,9 @@ def clock() -> Clock:
     return Clock()
 
 
-def batch(number: int, after: int, events: int = 1, *, worker: str = "1", boot: str = "a", **more: object) -> Packed:
-    fields: dict[str, object] = {"heartbeat": 1.0, "host": "h", "events": [Event(time=0)] * events, **more}
-    return Packed(worker=worker, boot=boot, number=number, after=after, **fields)  # type: ignore[arg-type]
+def batch(number: int, after: int, events: int = 1, *, worker: str = "1", boot: str = "a", **more: Any) -> Packed:
+    fields: dict[str, Any] = {"heartbeat": 1.0, "host": "h", "events": [Event(time=0)] * events, **more}
+    return Packed(worker=worker, boot=boot, number=number, after=after, **fields)
 
 
 def statuses(workers: Workers) -> dict[tuple[str, str], str]:

@@ -780,6 +780,7 @@ def own(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name.startswith("reqscope")]
 
 
+@pytest.mark.interpreted
 class TestFaults:
     async def test_a_fault_of_our_own_is_counted_and_does_not_reach_the_application(
         self, site: Site, caplog: pytest.LogCaptureFixture

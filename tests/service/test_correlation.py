@@ -31,7 +31,7 @@ Pairs = Sequence[tuple[bytes, bytes]]
 
 def identified(*headers: tuple[bytes, bytes]) -> str:
     """Return the id that a request with these headers gets."""
-    request_id, tokens = begin(headers, pack(headers)[0], next(NUMBERS))
+    request_id, tokens = begin(headers, pack(headers), next(NUMBERS))
     unbind(tokens)
     return request_id
 

@@ -30,6 +30,7 @@ from reqscope.bus import failures as grouping
 from reqscope.service import (
     CaptureMiddleware,
     Redaction,
+    beginning,
     bodies,
     capture,
     correlation,
@@ -38,6 +39,8 @@ from reqscope.service import (
     faults,
     heads,
     loglines,
+    ongoing,
+    plan,
     routes,
     sampling,
     sealed,
@@ -47,10 +50,13 @@ from reqscope.service.faults import Faults
 from reqscope.service.loglines import watching_logs
 from reqscope.service.sampling import Sampling
 
+pytestmark = pytest.mark.interpreted
+
 PROVE: Final = settings.get_current_profile_name() == "prove"
 
 ON_THE_WAY: Final = [
-    *(capture, exchange, websocket, heads, bodies, correlation, routes, sampling, sealed, failures, loglines),
+    *(capture, plan, beginning, ongoing, exchange, websocket, heads, bodies, correlation),
+    *(routes, sampling, sealed, failures, loglines),
     *(eventbus, ring, event, inflight, grouping),
 ]
 """What runs while a request is served."""
@@ -68,7 +74,7 @@ EXCLUDED: Final[dict[str, tuple[str, ...]]] = {
     # What only hands over to the application or the server, or to one of ours that guards itself: nothing can fail
     # there but a call, and where that fails, there is no frame left for the application either.
     "CaptureMiddleware.__call__": (
-        r"exchange = self\._begin\(scope, receive, send\)",
+        r"exchange = begin\(self\._plan, scope, receive, send\)",
         r"if exchange is None:",
         r"(return |result = )?await self\.app\(.*\).*",
         r"exchange\.end\((error|None)\)",
@@ -115,7 +121,7 @@ KINDS: Final[list[Callable[[], Exception]]] = [
 ]
 EXPECTED: Final = {
     # Python's word for a context that is not ours to put back.
-    KINDS[0]: re.compile(r"if self\.token is not None:|for token in .*|(place|token\.var)\.reset\(.*"),
+    KINDS[0]: re.compile(r"for token in .*|leave\(.*|token\.var\.reset\(.*"),
     # And for what a scope leaves out, for which something else stands then.
     KINDS[5]: re.compile(r"described = _described\(scope\)"),
 }
@@ -516,7 +522,7 @@ def captured_event() -> tuple[Event, Faults]:
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
-        running = exchange.current()
+        running = ongoing.current()
         assert running is not None
         running.log((1, "info", "application", f"password={SECRET}"))
         await send({"type": "http.response.start", "status": 500, "headers": pairs})

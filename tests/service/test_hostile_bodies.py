@@ -13,7 +13,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from reqscope.bus.entries import VERSION
+from reqscope.bus.logentry import VERSION
 from reqscope.service import Settings
 from reqscope.service.collector import data_plane, fallback_app
 from reqscope.service.launcher import bounded
@@ -88,14 +88,16 @@ async def collector(
     api.include_router(query_router(pipeline, dict))
     app, _ = data_plane(pipeline, fallback_app())
     inside = httpx.ASGITransport(api)
-    async with (
-        pipeline.running(),
-        serving(app, http=bounded(strict_limits(settings), parser), lifespan="on") as url,
-        client(url) as data,
-        httpx.AsyncClient(transport=inside, base_url="http://localhost") as reading,
-    ):
-        with Path(log).open("rb") as file:  # noqa: ASYNC230 - a file of a few lines
-            yield Collector(pipeline, data, reading, file)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("reqscope.bus.sinks._LINGER", 0.002)  # hundreds of tests wait for a line, one after the other
+        async with (
+            pipeline.running(),
+            serving(app, http=bounded(strict_limits(settings), parser), lifespan="on") as url,
+            client(url) as data,
+            httpx.AsyncClient(transport=inside, base_url="http://localhost") as reading,
+        ):
+            with Path(log).open("rb") as file:  # noqa: ASYNC230 - a file of a few lines
+                yield Collector(pipeline, data, reading, file)
 
 
 def headers_of(body: Body) -> dict[str, str]:

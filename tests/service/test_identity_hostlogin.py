@@ -229,7 +229,7 @@ class TestWhatAuthRaises:
             lambda request: 1 / 0,
             lambda request: {"name": "alice"},
             lambda request: request.state.nothing,
-            lambda request: User("alice", "god"),  # type: ignore[arg-type]
+            lambda request: User("alice", "god"),  # type: ignore[arg-type]  # no role, which is the point
         ],
         ids=["raises", "returns something else", "reads what is not there", "makes up a role"],
     )

@@ -353,8 +353,9 @@ class TestStreams:
         cookies = "; ".join(f"{name}={value}" for name, value in http.cookies.items())
         port = int(place.url.rpartition(":")[2])
         async with await anyio.connect_tcp("127.0.0.1", port) as connection:
-            path = "/api/events/stream"
-            await connection.send(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookies}\r\n\r\n".encode())
+            # Or the server would leave it open for the next request after the stream has ended.
+            headers = f"Host: 127.0.0.1\r\nCookie: {cookies}\r\nConnection: close"
+            await connection.send(f"GET /api/events/stream HTTP/1.1\r\n{headers}\r\n\r\n".encode())
             with anyio.fail_after(20):
                 assert (await connection.receive()).startswith(b"HTTP/1.1 200")
             yield connection

@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from reqscope.bus import EventBus
-from reqscope.bus.entries import VERSION
+from reqscope.bus.logentry import VERSION
 from reqscope.service import Redaction, Settings
 from reqscope.service.ingest import MAX_BATCH, MAX_BODY, DataPlane
 from reqscope.service.pipeline import Pipeline

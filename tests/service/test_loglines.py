@@ -231,7 +231,7 @@ class TestTheRightRequest:
         @app.get("/threaded/{number}")
         def threaded(number: int) -> None:
             shop.info("begin %d", number)
-            time.sleep(0.001)
+            time.sleep(0.001)  # its own work
             log.info(f"end {number}")
 
         @app.get("/to_thread/{number}")
@@ -465,7 +465,7 @@ with watching_logs():
         with watching_logs():
             event = await event_of(logging_app("one"), bus)
             records: list[logging.LogRecord] = []
-            shop.addFilter(keep := lambda record: records.append(record) or True)  # type: ignore[func-returns-value]
+            shop.addFilter(keep := lambda record: records.append(record) or True)  # type: ignore[func-returns-value]  # `or` is for that
             await event_of(logging_app("two"), bus)
             shop.removeFilter(keep)
         await event_of(logging_app("three"), bus)

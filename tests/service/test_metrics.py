@@ -1,5 +1,6 @@
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -66,7 +67,7 @@ async def families(http: httpx.AsyncClient, accept: str = "", path: str = "/metr
     answer = await http.get(path, headers={"accept": accept})
     assert answer.status_code == 200
     if answer.headers["content-type"] == "application/openmetrics-text; version=1.0.0; charset=utf-8":
-        return list(read_openmetrics(answer.text))  # type: ignore[no-untyped-call]
+        return list(read_openmetrics(answer.text))  # type: ignore[no-untyped-call]  # theirs
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     return list(read_text(answer.text))
 
@@ -223,7 +224,7 @@ async def test_what_the_monitor_says_of_itself_is_there(
 
 @pytest.mark.guarantees("F9")
 async def test_a_sink_that_cannot_write_is_seen(site: Site) -> None:
-    pipeline = Pipeline(Settings(log="file", log_file="/dev/full"))  # type: ignore[arg-type]
+    pipeline = Pipeline(Settings(log="file", log_file=Path("/dev/full")))
     app = FastAPI()
     app.include_router(metrics_router(pipeline, dict, Streams(pipeline.bus)))
     async with site.client(app) as api, pipeline.running():

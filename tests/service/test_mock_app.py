@@ -153,7 +153,7 @@ async def test_on_the_panels_port_an_answer_cannot_touch_the_panel(
         with anyio.fail_after(20):
             while (await http.get("/")).text != "changed":
                 file.write_text("response: {body: changed}")  # again, as the watch may begin only after the first time
-                await anyio.sleep(0.3)
+                await anyio.sleep(0.3)  # what goes on changing is not read yet
 
 
 async def test_stubs_can_change_while_requests_are_answered() -> None:

@@ -217,7 +217,8 @@ def test_the_fixture_is_there_for_every_project_and_each_test_has_its_own(pytest
         """
     )
 
-    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    others = [f"-pno:{name}" for name in ("cacheprovider", "locust", "schemathesis", "hypothesispytest")]
+    result = pytester.runpytest_subprocess(*others)
 
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(["*GET /a was asked once, and should have been twice*"])

@@ -24,6 +24,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from reqscope.bus import Event
 from reqscope.service import Monitor, Settings
+from tests import nursery
 
 from .conftest import MASK, client, serving, until
 
@@ -216,7 +217,7 @@ class TestTestClient:
         assert paths(monitor)[-1] == "/hello/you"
 
 
-def test_attaching_it_outside_of_an_event_loop_leaves_none_behind() -> None:
+def test_attaching_it_outside_of_an_event_loop_leaves_none_behind(tmp_path: Path) -> None:
     script = """
 import asyncio, gc, warnings
 from fastapi import FastAPI
@@ -230,7 +231,9 @@ gc.collect()
 left = [each for each in gc.get_objects() if isinstance(each, asyncio.AbstractEventLoop) and not each.is_closed()]
 assert left == [], left
 """
-    subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, timeout=60)
+    (tmp_path / "attaches.py").write_text(script)
+    done = nursery.run("attaches", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 async def test_two_applications_in_one_process_know_nothing_of_each_other() -> None:

@@ -112,7 +112,7 @@ def test_whatever_is_asked_is_answered_as_documented(documents: dict[str, Any], 
 
     for operation in operations:
 
-        @settings(max_examples=1_000 if PROVE else 25, suppress_health_check=UNHURRIED, deadline=None)
+        @settings(max_examples=1_000 if PROVE else 12, suppress_health_check=UNHURRIED, deadline=None)
         @given(case=operation.as_strategy())
         def ask(case: Any) -> None:
             # A filter is more than a string.

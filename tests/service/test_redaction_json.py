@@ -146,7 +146,7 @@ def test_what_is_not_quite_json_is_masked_as_well(before: str, after: str) -> No
 def test_the_start_of_a_card_number_is_masked_where_the_body_is_cut_off() -> None:
     body = b'{"n": 4111111111'
 
-    assert b"4111" not in REDACTION.body(body, b"", complete=False)
+    assert REDACTION.body(body, b"", complete=False) == b'{"n": "' + REDACTION.mask(b"4111111111") + b'"'
     assert REDACTION.body(body, b"") == body
     assert REDACTION.body(b"[1, 42345678]", b"", complete=False) == b"[1, 42345678]"
 

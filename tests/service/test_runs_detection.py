@@ -14,7 +14,7 @@ def headers(**named: str) -> list[tuple[bytes, bytes]]:
 
 def sealed(pairs: list[tuple[bytes, bytes]]) -> Event:
     """An event as capture publishes it."""
-    exchange = SealedExchange(Gate(Redaction(), Faults(), 0), "/", b"", pack(pairs)[0], b"")
+    exchange = SealedExchange(Gate(Redaction(), Faults(), 0), "/", b"", pack(pairs), b"")
     return Event(time=1, sealed=exchange)
 
 

@@ -4,7 +4,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -279,7 +279,7 @@ async def test_runs_outlive_the_process_in_a_file_that_is_its_owners_alone(file:
 
     assert again["requests"] == 3
     assert stat.S_IMODE(file.stat().st_mode) == 0o600  # noqa: ASYNC240 - the same
-    with sqlite3.connect(file) as db:
+    with closing(sqlite3.connect(file)) as db:
         assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reqscope.bus import Event
-from reqscope.service.runs.model import Run
+from reqscope.service.runs.findings import losses
+from reqscope.service.runs.model import MAX_SECONDS, Run
 from reqscope.service.runs.tally import Tally
 
 SECOND = 1_000_000_000
@@ -65,6 +66,19 @@ def test_a_look_at_the_process_stands_for_every_second_since_the_last() -> None:
         (101, 0.5, 1_000),
         (102, 0.5, 1_000),
     ]
+
+
+def test_a_run_that_nobody_ends_keeps_the_last_hours_of_its_timeline_and_says_so() -> None:
+    counted = tally()
+    counted.add([Event(time=second * SECOND, status=200, total=0.1) for second in range(MAX_SECONDS)])
+    for second in range(MAX_SECONDS, MAX_SECONDS + 3):
+        counted.add([Event(time=second * SECOND, status=200, total=0.1)])
+    run = counted.freeze()
+
+    assert run.requests == run.durations.count == MAX_SECONDS + 3
+    assert [each.time for each in run.seconds] == list(range(3, MAX_SECONDS + 3))
+    assert run.losses.forgotten_seconds == 3
+    assert any("lacks its first 3 seconds" in sentence for sentence in losses(run))
 
 
 def test_a_duration_that_is_no_number_stops_no_run() -> None:

@@ -76,7 +76,7 @@ def exchange(body: bytes = b"", headers: dict[bytes, bytes] | None = None, path:
     """Return a sealed event with such a request body."""
     chunks = Chunks(CAP)
     chunks.add(body)
-    head = pack([*(headers or {b"content-type": b"application/json"}).items()])[0]
+    head = pack([*(headers or {b"content-type": b"application/json"}).items()])
     gate = Gate(Redaction(), Faults(), CAP)
     sealed = SealedExchange(gate, path, b"", head, b"", request_body=chunks)
     return Event(time=0, request_size=len(body), sealed=sealed)
@@ -427,7 +427,7 @@ class TestBodies:
         faults, chunks = Faults(), Chunks(CAP)
         chunks.add(data)
         for encoding in (b"", b"gzip", b"deflate", b"br"):
-            head = pack([(b"content-encoding", encoding), (b"content-type", b"application/json")])[0]
+            head = pack([(b"content-encoding", encoding), (b"content-type", b"application/json")])
             sealed = SealedExchange(Gate(Redaction(), faults, CAP), "/login", b"", head, b"", request_body=chunks)
             Event(time=0, request_size=len(data), sealed=sealed).open()
 

@@ -115,4 +115,4 @@ async def test_afterwards_the_server_is_as_it_was() -> None:
         assert "shutdown" in vars(server)
         server.should_exit = True
         await server.ended.wait()
-    assert server.shutdown.__func__ is uvicorn.Server.shutdown  # type: ignore[attr-defined]
+    assert server.shutdown.__func__ is uvicorn.Server.shutdown  # type: ignore[attr-defined]  # of a method

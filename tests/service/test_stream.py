@@ -331,7 +331,7 @@ class TestEnds:
         streams.close()
 
         with anyio.fail_after(DEADLINE):
-            await stream(scope_of(), anyio.sleep_forever, swallow)  # type: ignore[arg-type]
+            await stream(scope_of(), anyio.sleep_forever, swallow)  # type: ignore[arg-type]  # it never returns
         assert len(streams) == 0
 
     async def test_a_server_that_raises_when_the_client_is_gone_hears_of_no_failure(
@@ -347,7 +347,7 @@ class TestEnds:
         stream = EventStream(streams, Filter.parse(""), 0, restarted=False, follow=True)
         publish(bus)
         with anyio.fail_after(DEADLINE):
-            await stream(scope_of(), anyio.sleep_forever, send)  # type: ignore[arg-type]
+            await stream(scope_of(), anyio.sleep_forever, send)  # type: ignore[arg-type]  # it never returns
 
         assert len(sent) == 2
         assert bus.statistics().readers == ()

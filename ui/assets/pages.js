@@ -147,7 +147,9 @@
       return this.runList.show(content, table, (list) => this.scroller(list, "Runs"));
     }
     system(sections) {
-      return sections.map(([title, pairs]) => {
+      // In a box of its own, which is as high as it takes: columns of the page itself, whose height is given, go on to its right.
+      const columns = make("div", undefined, "rq-columns");
+      columns.append(...sections.map(([title, pairs]) => {
         const section = make("article", undefined, "rq-facts");
         section.append(make("h2", title));
         const table = section.appendChild(make("table")), body = table.appendChild(make("tbody"));
@@ -157,7 +159,8 @@
           row.append(make("td", value));
         }
         return section;
-      });
+      }));
+      return [columns];
     }
     // What is wider than the page scrolls by itself, also by keyboard.
     scroller(table, label) {
