@@ -5,12 +5,12 @@ BIN := $(VENV)/bin
 PEERS := .venv-peers
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LINK := $(PIP) install --no-deps --no-build-isolation --config-settings editable_mode=strict --editable .
-# Linked from where they stand, as the sources are.
+# What mypyc made of sources stands beside them, and is linked like them.
 EXTENSIONS = *.so bus/*.so service/*.so
 SOURCES := setup.py $(wildcard bus/*.py service/*.py service/*/*.py service/*/assets/* ui/*.py ui/assets/*)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-compiled prove guarantees check format compiled bench bench-peers fuzz soak screenshots lock clean
+.PHONY: help run test test-compiled prove guarantees check format interpreted bench bench-peers fuzz soak screenshots lock clean
 
 help:  ## list the commands
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 22
@@ -37,8 +37,8 @@ SECOND := tests/bus tests/docs tests/fuzz tests/guard tests/ui
 but = $(addprefix --ignore ,$(1))
 part = { $(BIN)/python -m pytest -q $(2); browser=$$?; $(BIN)/python -m pytest -q $(3) && exit $$browser; } > $(VENV)/$(1).log 2>&1
 
-test-compiled: compiled $(VENV)/servers  ## pass the tests of all that is compiled, compiled; needs a C compiler
-	$(BIN)/python -m pytest -q tests/bus tests/service tests/ui
+test-compiled: $(VENV)/test-requirements $(VENV)/linked $(VENV)/servers  ## pass the tests of what is compiled once more, compiled
+	REQSCOPE_TESTS_COMPILED=1 $(BIN)/python -m pytest -q tests/bus tests/service tests/ui
 
 prove: $(VENV)/test-requirements $(VENV)/linked $(VENV)/browser $(VENV)/servers $(VENV)/load-tools  ## pass the tests with every example and every long run, and write docs/guarantees.md
 	$(call with_outcomes,REQSCOPE_TESTS_PROVE=1,--timeout 3600)
@@ -63,13 +63,12 @@ format: $(VENV)/test-requirements $(VENV)/linked  ## put the code in its house s
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 
-compiled: $(VENV)/test-requirements  ## compile what runs for every request, until the next other command; needs a C compiler
-	@echo "Compiling (a minute)" >&2
-	@rm -rf build $(VENV)/linked $(EXTENSIONS)
-	@REQSCOPE_COMPILE=1 $(LINK)
+interpreted: $(VENV)/test-requirements  ## have nothing compiled, until a source changes
+	@rm -rf build $(EXTENSIONS)
+	@REQSCOPE_COMPILE=0 $(LINK)
+	@touch $(VENV)/linked
 
-bench: $(VENV)/test-requirements $(VENV)/browser  ## measure every path, compiled if there is a C compiler, with ratios in one run
-	@if command -v cc > /dev/null; then $(MAKE) --no-print-directory compiled; else $(MAKE) --no-print-directory $(VENV)/linked; fi
+bench: $(VENV)/test-requirements $(VENV)/linked $(VENV)/browser  ## measure every path, with ratios in one run
 	$(BIN)/python -m benchmarks
 
 bench-peers: $(PEERS)/installed  ## measure beside what others use; FILE=table.md JSON=figures.json
@@ -118,6 +117,7 @@ $(VENV)/test-requirements: $(VENV)/made requirements/dev.txt
 	@touch $@
 
 $(VENV)/linked: pyproject.toml $(SOURCES)
+	@echo "Compiling what runs for every request, where there is a C compiler (half a minute)" >&2
 	@rm -rf build $(EXTENSIONS)
 	@$(LINK)
 	@touch $@
@@ -133,14 +133,14 @@ $(PEERS)/installed: requirements/run.txt benchmarks/peers/requirements.txt pypro
 	  --config-settings editable_mode=strict --editable .
 	@touch $@
 
-$(VENV)/browser: $(VENV)/test-requirements tests/e2e/install_browser.py
-	@$(BIN)/python tests/e2e/install_browser.py
+$(VENV)/browser: $(VENV)/test-requirements tests/e2e/install_browser.py tests/debian.py
+	@$(BIN)/python -m tests.e2e.install_browser
 	@touch $@
 
-$(VENV)/servers: $(VENV)/test-requirements tests/service/install_servers.py
-	@$(BIN)/python tests/service/install_servers.py
+$(VENV)/servers: $(VENV)/test-requirements tests/service/install_servers.py tests/debian.py
+	@$(BIN)/python -m tests.service.install_servers
 	@touch $@
 
-$(VENV)/load-tools: $(VENV)/test-requirements tests/e2e/install_load_tools.py
-	@$(BIN)/python tests/e2e/install_load_tools.py
+$(VENV)/load-tools: $(VENV)/test-requirements tests/e2e/install_load_tools.py tests/debian.py
+	@$(BIN)/python -m tests.e2e.install_load_tools
 	@touch $@

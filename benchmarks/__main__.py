@@ -41,7 +41,7 @@ def main() -> int:
     scale = _QUICK_SCALE if options.quick else 1.0
     results: list[dict[str, Any]] = []
     status = 0
-    _progress("what runs for every request is " + ("compiled" if COMPILED else "interpreted: `make compiled`"))
+    _progress("what runs for every request is " + ("compiled" if COMPILED else "interpreted"))
     try:
         for name in names:
             bench = load(name)

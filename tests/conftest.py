@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: "e2e" in item.path.parts)
     left_out = [("prove", "takes long; make prove runs it")] if not PROVE else []
     if COMPILED:
-        left_out.append(("interpreted", "the request path is compiled; make test runs it"))
+        left_out.append(("interpreted", "the request path is compiled here; make test looks into its sources"))
     for item in items:
         for marker, reason in left_out:
             if item.get_closest_marker(marker):
