@@ -2,6 +2,7 @@ import re
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,17 @@ class TestHelp:
         for default in (settings.host, settings.api_port, settings.panel_port, settings.log_file, settings.capacity):
             assert f"[default: {default}]" in result.stdout
         assert f"reqscope {command}" in result.stdout
+
+    @pytest.mark.parametrize("command", ["", *COMMANDS, "observe", "mock", "redact"])
+    def test_each_example_of_a_command_stands_on_a_line_of_its_own(self, run: Run, command: str) -> None:
+        help_ = run(*command.split(), "--help").stdout
+
+        examples = re.findall(r"^ *• (.*\S)", help_[help_.index("Example") :], re.MULTILINE)
+        assert examples
+        assert all(f"reqscope {command}".strip() in example for example in examples)
+
+    def test_it_says_its_version(self, run: Run) -> None:
+        assert run("--version").stdout == version("reqscope") + "\n"
 
     def test_help_of_config_says_what_it_prints(self, run: Run) -> None:
         result = run("config", "--help")
@@ -132,6 +144,7 @@ class TestBadValues:
             ("REQSCOPE_API_PORT", "http"),
             ("GRADIO_PORT", "http"),
             ("REQSCOPE_LOG", "syslog"),
+            ("REQSCOPE_LOG_ROTATE_SIZE", "plenty"),
         ],
     )
     def test_a_variable_with_a_value_that_means_nothing_is_named(self, run: Run, variable: str, value: str) -> None:
@@ -139,6 +152,7 @@ class TestBadValues:
 
         assert_fails(result, 2, value)
         assert re.search(rf"\b{variable}\b", result.stderr)
+        assert "value error" not in result.stderr.lower()
 
 
 class TestRefusals:
