@@ -105,7 +105,10 @@ def list_runs(file: File = _FILE) -> None:
     if runs:
         out.print(table)
     else:
-        err.print(f"No run has been kept in {escape(str(file))} yet. `reqscope observe -- COMMAND` records one.")
+        err.print(
+            f"No run has been kept in {escape(str(file))} yet. `reqscope observe -- COMMAND` records one.",
+            soft_wrap=True,
+        )
 
 
 @runs_app.command()

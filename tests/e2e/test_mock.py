@@ -71,6 +71,18 @@ def test_a_stub_with_a_long_name_leaves_room_for_what_it_answers_on_a_phone(
     assert box["width"] >= 70
 
 
+def test_what_it_says_to_try_is_answered_by_a_stub(start: Start, file: Path) -> None:
+    file.write_text(
+        STUBS + "  - {request: {path: '/{any}/more'}}\n  - {request: {path: /health}, response: {json: well}}\n"
+    )
+    with start("mock", str(file)) as server:
+        wait_until(lambda: any("Try" in line for line in server.output), "the example")
+        command = next(line for line in server.output if "Try" in line).split()
+
+        assert command[1:-1] == ["curl"]
+        assert httpx.get(command[-1]).json() == "well"
+
+
 def test_serve_takes_stubs_and_records(start: Start, file: Path) -> None:
     with start("serve", "--stubs", str(file)) as server:
         assert httpx.post(f"{server.api}/pay/7", json={"amount": 100}).status_code == 201

@@ -221,6 +221,7 @@ def test_it_ends_quickly_although_pages_are_open_and_they_come_back(
         assert server.process.wait(3) == 0
 
         expect(page.locator(".rq-state")).to_contain_text("Reconnecting")
+        expect(page.locator("[data-id=notice]")).to_contain_text("The connection to the server is lost.")
         assert "in the first life" in server.log.read_text()
     with start("serve", api_port=api_port, panel_port=panel_port) as server:
         page.locator(".rq[data-state=live]").wait_for(timeout=DEADLINE * 1000)

@@ -217,6 +217,9 @@
       if (this.root.dataset.state === state) return; // a status that is set again may be read out again
       this.root.dataset.state = state;
       this.at("state").textContent = STATES[state];
+      if (state !== "lost") return; // the next frame says what there is to say then
+      this.at("notice").hidden = false;
+      this.at("notice").textContent = `The connection to the server is lost. What is shown is as of ${formatTime(this.heard ?? Date.now())}; the page goes on by itself once the server answers.`;
     }
     async steer(command) {
       if (!this.token) return { ok: true };
