@@ -1,5 +1,6 @@
 """One process, two ports: what the command line runs."""
 
+import re
 import socket
 from collections.abc import Callable
 from dataclasses import asdict
@@ -27,12 +28,27 @@ from .replay_rules import ReplayRules
 from .settings import Settings
 
 
-def example(settings: Settings, api: str, *, ingest: bool) -> str:
-    """Return a command that sends the API at that address a request."""
+def example(settings: Settings, api: str, *, ingest: bool, stubs: StubStore | None = None) -> str:
+    """Return a command that sends the API at that address a request.
+
+    :param stubs: one of these answers it, if one answers a plain GET
+    """
+    if stubs is not None:
+        return f"curl {api}{_plain_path(stubs)}"
     if not ingest:
         return f"curl {api}/"
     token = "" if settings.is_loopback or settings.insecure else " -H 'Authorization: Bearer TOKEN'"
     return f"curl -X POST --data hello{token} {api}/log"
+
+
+def _plain_path(stubs: StubStore) -> str:
+    """The path of the first stub that a bare GET reaches; else the root, and why nothing answers is shown."""
+    for each in stubs.index.stubs:
+        path = each.stub.request.path or ""
+        takes_it = each.enabled and not each.conditions and "GET" in (each.methods or ["GET"])
+        if takes_it and re.fullmatch(r"/[\w/.~-]*", path, re.ASCII):
+            return path
+    return "/"
 
 
 def standalone(
@@ -95,7 +111,7 @@ def standalone(
         replay,
         receiver=receiver,
         stubs=stubs,
-        example=example(settings, url(api), ingest=ingest),
+        example=example(settings, url(api), ingest=ingest, stubs=stubs),
     )
     entrance = _entrance(policy, url(panel), announce_link)
     return Launcher(

@@ -25,6 +25,15 @@ def notice(text: str) -> None:
     err.print(f"[dim]reqscope: {escape(text)}[/]", soft_wrap=True)
 
 
+def examples(*commands: str, then: str = "") -> str:
+    """Return what stands at the end of a command's help: an example on each line, to be copied.
+
+    :param then: what there is to say after them
+    """
+    listed = "\n".join(f"- `{command}`" for command in commands)
+    return f"{'Examples' if len(commands) > 1 else 'Example'}:\n\n{listed}\n\n{then}"
+
+
 def make_table(*headings: str) -> Table:
     """Return a table without lines, whose cells are folded and never cut."""
     table = Table(box=None, pad_edge=False)

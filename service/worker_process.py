@@ -5,7 +5,6 @@ import signal
 import socket
 import sys
 import threading
-import traceback
 from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, Final
 import anyio
 import msgspec
 
+from .application import ApplicationError, load_application
 from .launcher import make_server, spare_the_collector
 from .limits import open_limits
 from .pipeline import Pipeline
@@ -81,7 +81,6 @@ def _work(job: Job, settings: Settings) -> int:
     settings = settings.model_copy(update={"log": "none"})
     pipeline = Pipeline(settings)
     pipeline.publish_as(job.name)
-    sys.path.insert(0, str(Path(job.app_dir).resolve()))
     app = _load(job)
     return anyio.run(_serve, pipeline, app, job, backend_options={"use_uvloop": find_spec("uvloop") is not None})
 
@@ -122,16 +121,10 @@ async def _serve(pipeline: Pipeline, app: Any, job: Job) -> int:
 
 
 def _load(job: Job) -> Any:
-    from uvicorn.importer import ImportFromStringError, import_from_string
-
     try:
-        loaded = import_from_string(job.target)
-        return loaded() if job.factory else loaded
-    except ImportFromStringError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(STARTUP_FAILURE)
-    except Exception:  # whatever the application's own code raises: another start would raise it again
-        traceback.print_exc()
+        return load_application(job.target, factory=job.factory, folder=Path(job.app_dir))
+    except ApplicationError as error:  # another start would raise it again
+        sys.stderr.write(f"{error.trace}error: {error}\n")
         sys.exit(STARTUP_FAILURE)
 
 

@@ -120,10 +120,12 @@ def _shown(name: str, value: object) -> str:
     match value:
         case bool():
             return "yes" if value else "no"
-        case int() if name.endswith("bytes"):
+        case int() if name.endswith(("bytes", "body_cap")):
             return f"{value / (1 << 20):.1f} MiB" if value >= 1 << 20 else f"{value / 1024:.1f} KiB"
         case int() if name not in _NAMES:
             return f"{value:,}"
+        case float():
+            return f"{value:,g}"
         case None | "" | ():
             return "none"
         case {} if not value:  # a mapping pattern matches any

@@ -54,7 +54,7 @@ def launch(
                 panel,
                 ingest=ingest,
                 replays=replays,
-                announce=announcer(settings, ingest, None if stubs is None else len(stubs.index.stubs)),
+                announce=announcer(settings, ingest, stubs),
                 background=background,
                 announce_link=announce_link,
                 stubs=stubs,
@@ -78,19 +78,21 @@ def listen_on_both(settings: Settings) -> tuple[socket.socket, socket.socket]:
         fail(error)
 
 
-def announcer(settings: Settings, ingest: bool, stubs: int | None = None) -> Callable[[str, str], None]:
+def announcer(settings: Settings, ingest: bool, stubs: "StubStore | None" = None) -> Callable[[str, str], None]:
     """Return what prints the addresses of the API and of the panel once they answer.
 
     :param ingest: the API takes records: the example sends one
-    :param stubs: how many there are, where they answer
+    :param stubs: those that answer: the example asks one of them
     """
 
     def announce(api: str, panel: str) -> None:
         from reqscope.service.standalone import example
 
         if stubs is not None:
-            err.print(f"  [bold]{'Stubs':<8}[/]{stubs}, listed on the panel's page Mock", soft_wrap=True)
-        for name, value in (("Panel", panel), ("API", api), ("Try", example(settings, api, ingest=ingest))):
+            count = len(stubs.index.stubs)
+            err.print(f"  [bold]{'Stubs':<8}[/]{count}, listed on the panel's page Mock", soft_wrap=True)
+        command = example(settings, api, ingest=ingest, stubs=stubs)
+        for name, value in (("Panel", panel), ("API", api), ("Try", command)):
             err.print(f"  [bold]{name:<8}[/]{escape(value)}", soft_wrap=True)
         if "/sign-in?link=" in panel:
             err.print("  The panel's link lets in one browser, once.", style="dim")

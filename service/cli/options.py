@@ -121,4 +121,6 @@ def origin(name: str) -> str:
 def _explain(location: str, given: Given, message: str, value: object) -> str:
     name = Settings.named(location)
     where = f"${origin(name)}" if given.get(name) is None else f"--{name.replace('_', '-')}"
+    # Pydantic's own words say what was tried, too, and a value that is no error of ours is "Value error, …" to it.
+    message = message.removeprefix("Value error, ").partition(", unable to")[0]
     return f"{where}: {message[0].lower()}{message[1:]}, not {value!r}"

@@ -7,6 +7,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from msgspec.structs import replace
 
+from reqscope.service.application import ApplicationError, load_application
 from reqscope.service.settings import Settings
 from reqscope.service.terminal import err, fail, notice
 
@@ -70,14 +71,11 @@ def _run_workers(settings: Settings, target: str, *, factory: bool, app_dir: Pat
 
 
 def _load(target: str, *, factory: bool, app_dir: Path) -> Any:
-    from uvicorn.importer import ImportFromStringError, import_from_string
-
-    sys.path.insert(0, str(app_dir.resolve()))
     try:
-        loaded = import_from_string(target)
-    except ImportFromStringError as error:
+        return load_application(target, factory=factory, folder=app_dir)
+    except ApplicationError as error:
+        sys.stderr.write(error.trace)
         fail(error)
-    return loaded() if factory else loaded
 
 
 def _supervise(directory: Path) -> NoReturn:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from rich.markup import escape
 
 from reqscope.service.settings import Settings
-from reqscope.service.terminal import err, fail, make_table, out
+from reqscope.service.terminal import err, examples, fail, make_table, out
 
 users_app = typer.Typer(help="Who may sign in to the panel.", no_args_is_help=True)
 tokens_app = typer.Typer(help="Tokens for programs that send or read records.", no_args_is_help=True)
@@ -16,9 +16,7 @@ tokens_app = typer.Typer(help="Tokens for programs that send or read records.", 
 Name = Annotated[str, typer.Argument(help="What to call it.")]
 
 
-@users_app.command(
-    "add", epilog="Examples: `reqscope user add alice --admin`, `pass show panel | reqscope user add bob`"
-)
+@users_app.command("add", epilog=examples("reqscope user add alice --admin", "pass show panel | reqscope user add bob"))
 def add_user(
     name: Annotated[str, typer.Argument(help="The name to sign in with.")],
     admin: Annotated[bool, typer.Option("--admin", help="May clear and change things, and not only look.")] = False,
@@ -53,7 +51,7 @@ def list_users() -> None:
     _print(("Name", "Role"), [(user.name, user.role) for user in users])
 
 
-@users_app.command("remove", epilog="Example: `reqscope user remove alice`")
+@users_app.command("remove", epilog=examples("reqscope user remove alice"))
 def remove_user(name: Annotated[str, typer.Argument(help="The name of the user.")]) -> None:
     """Remove a user. Their open pages close within seconds."""
     from .private_file import PrivateFileError
@@ -66,7 +64,7 @@ def remove_user(name: Annotated[str, typer.Argument(help="The name of the user."
     err.print(f"{escape(name)} is removed.")
 
 
-@tokens_app.command("add", epilog="Example: `reqscope token add ci --scope ingest > ci.token`")
+@tokens_app.command("add", epilog=examples("reqscope token add ci --scope ingest > ci.token"))
 def add_token(
     name: Name,
     scope: Annotated[
@@ -105,7 +103,7 @@ def list_tokens() -> None:
     _print(("Name", "Scopes", "Made"), [(token.name, ", ".join(token.scopes), token.created) for token in tokens])
 
 
-@tokens_app.command("remove", epilog="Example: `reqscope token remove ci`")
+@tokens_app.command("remove", epilog=examples("reqscope token remove ci"))
 def remove_token(name: Annotated[str, typer.Argument(help="The name of the token.")]) -> None:
     """Remove a token. Nobody gets in with it from now on."""
     from .private_file import PrivateFileError

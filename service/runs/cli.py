@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from reqscope.bus.visible import visible
-from reqscope.service.terminal import err, fail, make_table, notice
+from reqscope.service.terminal import err, examples, fail, make_table, notice
 
 from .compare import Comparison
 from .figures import duration, number, share
@@ -105,7 +105,10 @@ def list_runs(file: File = _FILE) -> None:
     if runs:
         out.print(table)
     else:
-        err.print(f"No run has been kept in {escape(str(file))} yet. `reqscope observe -- COMMAND` records one.")
+        err.print(
+            f"No run has been kept in {escape(str(file))} yet. `reqscope observe -- COMMAND` records one.",
+            soft_wrap=True,
+        )
 
 
 @runs_app.command()
@@ -114,7 +117,7 @@ def show(run: Name, file: File = _FILE) -> None:
     print_summary(_load(file, run), out)
 
 
-@runs_app.command(epilog="Example: `reqscope runs report main -o report.html`")
+@runs_app.command(epilog=examples("reqscope runs report main -o report.html"))
 def report(
     run: Name,
     output: Annotated[
@@ -133,13 +136,13 @@ def report(
         _write_out(render_report(found, format))
 
 
-@runs_app.command(epilog="Example: `reqscope runs export main > run.json`")
+@runs_app.command(epilog=examples("reqscope runs export main > run.json"))
 def export(run: Name, file: File = _FILE) -> None:
     """Print a run as one JSON document, which `import` reads."""
     _write_out(encode_run(_load(file, run)))
 
 
-@runs_app.command("import", epilog="Example: `reqscope runs import run.json`")
+@runs_app.command("import", epilog=examples("reqscope runs import run.json"))
 def import_(
     document: Annotated[Path, typer.Argument(metavar="FILE|-", help="What `export` printed.")], file: File = _FILE
 ) -> None:
@@ -152,7 +155,7 @@ def import_(
     out.print(escape(run.id))
 
 
-@runs_app.command(epilog="Example: `reqscope runs client main k6-summary.json`")
+@runs_app.command(epilog=examples("reqscope runs client main k6-summary.json"))
 def client(
     run: Name,
     document: Annotated[Path, typer.Argument(metavar="FILE|-", help="What the load tool wrote.")],
@@ -173,7 +176,7 @@ def client(
         out.print(escape(visible(each)), soft_wrap=True)
 
 
-@runs_app.command(epilog="Example: `reqscope runs compare main candidate -o compare.html`")
+@runs_app.command(epilog=examples("reqscope runs compare main candidate -o compare.html"))
 def compare(
     runs: Annotated[list[str], typer.Argument(metavar="RUN RUN…", help="The first is what the others are held to.")],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Where to: .html, .md or .json.")] = None,

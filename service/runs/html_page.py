@@ -66,6 +66,7 @@ tbody th { white-space: normal; overflow-wrap: anywhere; min-width: 160px; }
 .good { color: var(--good); } .bad { color: var(--bad); font-weight: 600; } .warn { color: var(--warn); }
 ul { margin: 4px 0; padding-left: 20px; } li { overflow-wrap: anywhere; } .code { overflow-wrap: anywhere; }
 footer { color: var(--soft); font-size: 12px; }
+@page { margin: 12mm; }
 @media print { :root { color-scheme: light; --page: #fff; }
   body { padding: 0; font-size: 10px; print-color-adjust: exact; -webkit-print-color-adjust: exact; } main { gap: 9px; }
   section, .figures { border-radius: 6px; } section { padding: 9px 12px; break-inside: avoid; }

@@ -191,7 +191,7 @@ def _errors(run: Run) -> str:
     rows: list[list[str]] = []
     for group in sorted(run.error_groups, key=lambda group: group.count, reverse=True):
         sample = group.samples[0] if group.samples else None
-        example = f"{sample.path} {sample.message}".strip() if sample else ""
+        example = ": ".join(filter(None, (sample.path, sample.message))) if sample else ""
         status = str(group.status or "none")
         rows.append(
             [
@@ -229,6 +229,12 @@ def _client(run: Run, client: ClientSide) -> str:
     )
 
 
+def _in_words(name: str, value: str) -> str:
+    if name.endswith("_bytes") and value.isdecimal():
+        return size(int(value))
+    return {"True": "yes", "False": "no"}.get(value, value)
+
+
 def _facts(run: Run) -> str:
     facts = {
         "id": run.id,
@@ -236,7 +242,7 @@ def _facts(run: Run) -> str:
         "exit status": "" if run.exit_status is None else str(run.exit_status),
     }
     pairs = [
-        f"<div><dt>{escape(name.replace('_', ' '))}</dt><dd>{escape(value)}</dd></div>"
+        f"<div><dt>{escape(name.replace('_', ' '))}</dt><dd>{escape(_in_words(name, value))}</dd></div>"
         for name, value in {**facts, "revision": run.revision, **run.host, **run.settings}.items()
         if value
     ]

@@ -57,7 +57,7 @@ def test_a_stranger_logs_in_at_the_host_and_is_brought_back_to_where_they_wanted
     expect(page.locator(".rq-row:visible", has_text="/not-there")).to_have_count(1)
     expect(page.locator("[data-id=account]")).to_have_text("bob")
     page.locator("[data-id=account]").click()
-    expect(page.locator("[data-id=account-box]")).to_contain_text("bob, viewer")
+    expect(page.locator("[data-id=account-box]")).to_contain_text("bob, a viewer")
 
 
 def test_open_app_and_sign_out_go_where_the_host_says(server: Server, page: Page) -> None:
@@ -70,7 +70,7 @@ def test_open_app_and_sign_out_go_where_the_host_says(server: Server, page: Page
     page.get_by_role("link", name="Requests").click()
     wait_live(page)
     page.locator("[data-id=account]").click()
-    expect(page.locator("[data-id=account-box]")).to_contain_text("alice, admin")
+    expect(page.locator("[data-id=account-box]")).to_contain_text("alice, an admin")
     page.get_by_role("link", name="Sign out").click()
 
     expect(page).to_have_url(f"{server.api}/")

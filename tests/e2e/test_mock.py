@@ -56,6 +56,33 @@ def test_a_change_is_used_a_mistake_is_not_and_is_pointed_at(mock: Server, file:
     assert mock.stop() == 0
 
 
+def test_a_stub_with_a_long_name_leaves_room_for_what_it_answers_on_a_phone(
+    mock: Server, file: Path, open_page: Callable[..., Page]
+) -> None:
+    long = "a payment that is refused because the card has expired"
+    file.write_text(f'stubs: [{{name: "{long}", request: {{path: "/cards/{{card}}/payments/{{payment}}"}}}}]')
+    page = open_page(f"{mock.panel}/?view=mock", viewport=PHONE)
+    row = page.locator(".rq-stubs tbody tr", has_text=long)
+
+    box = row.get_by_role("cell").first.bounding_box()
+
+    assert box is not None
+    assert box["x"] + box["width"] < PHONE["width"]
+    assert box["width"] >= 70
+
+
+def test_what_it_says_to_try_is_answered_by_a_stub(start: Start, file: Path) -> None:
+    file.write_text(
+        STUBS + "  - {request: {path: '/{any}/more'}}\n  - {request: {path: /health}, response: {json: well}}\n"
+    )
+    with start("mock", str(file)) as server:
+        wait_until(lambda: any("Try" in line for line in server.output), "the example")
+        command = next(line for line in server.output if "Try" in line).split()
+
+        assert command[1:-1] == ["curl"]
+        assert httpx.get(command[-1]).json() == "well"
+
+
 def test_serve_takes_stubs_and_records(start: Start, file: Path) -> None:
     with start("serve", "--stubs", str(file)) as server:
         assert httpx.post(f"{server.api}/pay/7", json={"amount": 100}).status_code == 201

@@ -207,11 +207,13 @@ class TestPages:
         page = open_page(f"{server.panel}/?view=errors")
         group = page.locator(".rq-error").filter(has_text="LookupError")
         expect(group).to_contain_text("<img src=x onerror=window.hacked=1>")
+        expect(group).to_contain_text(re.compile(r"In \w+, \S*worked\.py:\d+"))
         group.get_by_role("button", name="Show traceback").click()
         expect(group.locator("pre")).to_contain_text("worked.py")
         assert page.evaluate("window.hacked") is None
         group.get_by_role("button", name="Latest request").click()
         expect(page.locator(".rq-detail h2")).to_contain_text("/broken")
+        expect(page.locator(".rq-detail [role=tabpanel]:visible h3").first).to_have_text("Exception")
 
     def test_what_is_in_flight_is_there_while_it_lasts(self, server: Server, open_page: OpenPage) -> None:
         page = open_page(f"{server.panel}/?view=flight")

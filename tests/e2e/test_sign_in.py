@@ -127,7 +127,7 @@ def test_a_name_is_only_ever_text(server: Server, configuration: Path, page: Pag
 
     expect(page.locator("[data-id=account]")).to_have_text(name)
     page.locator("[data-id=account]").click()
-    expect(page.locator("[data-id=account-box]")).to_contain_text(f"{name}, viewer")
+    expect(page.locator("[data-id=account-box]")).to_contain_text(f"{name}, a viewer")
     assert page.evaluate("window.hacked") is None
 
 

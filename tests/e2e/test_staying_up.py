@@ -1,6 +1,7 @@
 """A laptop that sleeps, a network that goes away, a server that starts anew, a tab that nobody looks at."""
 
 import re
+import signal
 import threading
 from collections.abc import Callable, Iterator
 
@@ -15,6 +16,14 @@ OpenPage = Callable[..., Page]
 
 LONG = 13.0
 """Seconds after which a page has noticed that no sign of life comes any more."""
+
+NEVER_DUE = """
+() => {
+  const start = setTimeout;
+  window.setTimeout = (act, ms, ...more) => (ms > 10000 ? 0 : start(act, ms, ...more));
+}
+"""
+"""So that a page does not notice by itself that a sign of life is late."""
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +66,20 @@ def expect_each_once(page: Page, *texts: str) -> None:
 
 
 class TestConnection:
+    def test_a_server_that_is_killed_is_known_to_be_gone_before_its_next_sign_of_life_is_due(
+        self, start: Start, open_page: OpenPage
+    ) -> None:
+        with start("serve") as server:
+            page = open_page(server.panel)
+            page.evaluate(NEVER_DUE)
+            post(server, "a frame that sets the clock anew")
+            expect(rows(page, "a frame")).to_have_count(1)
+            server.stop(signal.SIGKILL)
+
+            expect(page.locator(".rq-state")).to_contain_text("Reconnecting", timeout=DEADLINE * 1000)
+            expect(page.locator("[data-id=notice]")).to_contain_text("The connection to the server is lost.")
+            expect(page.locator(".toast-wrap")).to_be_hidden()
+
     @pytest.mark.guarantees("F38")
     def test_one_that_was_cut_is_made_again_and_nothing_is_missing(
         self, server: Server, wire: Wire, page: Page

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from .conftest import DEADLINE, Server, Start, free_port, wait_until
 
@@ -129,6 +129,44 @@ def test_pause_holds_the_view_and_resume_goes_on_from_there(server: Server, open
     expect(rows_with(page, "while paused")).to_have_count(3)
 
 
+def test_a_pause_that_has_ended_stays_ended_whatever_was_on_its_way(server: Server, open_page: OpenPage) -> None:
+    page = open_page(server.panel)
+    page.get_by_role("button", name="Pause").click()
+    httpx.post(f"{server.api}/log", content="while paused")
+    expect(page.get_by_role("button", name="Resume")).to_contain_text("1 new")
+    received = int(page.locator("[data-id=received]").inner_text().replace(",", ""))
+
+    held: list[Route] = []
+    page.route("**/component_server", lambda route: held.append(route))  # so the server goes on as if it were paused
+    page.get_by_role("button", name="Resume").click()
+    httpx.post(f"{server.api}/log", content="before the server knows")
+
+    expect(page.locator("[data-id=received]")).to_have_text(f"{received + 1:,}")
+    expect(page.get_by_role("button", name="Pause", exact=True)).to_be_visible()
+    for each in held:
+        each.continue_()
+    page.unroute("**/component_server")
+    expect(rows_with(page, "before the server knows")).to_have_count(1)
+    expect(page.get_by_role("button", name="Pause", exact=True)).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0 s"), (59, "59 s"), (60, "1m 0s"), (599, "9m 59s"), (600, "10m"), (7_500, "2h 5m"), (86_400, "24h")],
+)
+def test_a_span_is_as_exact_as_a_phone_has_room_for(
+    server: Server, open_page: OpenPage, seconds: int, text: str
+) -> None:
+    page = open_page(server.panel, viewport={"width": 390, "height": 844})
+    span = page.locator("[data-id=span]")
+
+    assert page.evaluate(f"window.reqscope.formatSpan({seconds})") == text
+    room, taken = span.evaluate(
+        "(span, text) => { span.textContent = text; return [span.clientWidth, span.scrollWidth] }", text
+    )
+    assert taken <= room
+
+
 @pytest.mark.guarantees("36")
 def test_captured_text_is_only_ever_text(server: Server, open_page: OpenPage) -> None:
     page = open_page(server.panel)
@@ -183,6 +221,7 @@ def test_it_ends_quickly_although_pages_are_open_and_they_come_back(
         assert server.process.wait(3) == 0
 
         expect(page.locator(".rq-state")).to_contain_text("Reconnecting")
+        expect(page.locator("[data-id=notice]")).to_contain_text("The connection to the server is lost.")
         assert "in the first life" in server.log.read_text()
     with start("serve", api_port=api_port, panel_port=panel_port) as server:
         page.locator(".rq[data-state=live]").wait_for(timeout=DEADLINE * 1000)

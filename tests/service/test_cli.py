@@ -2,6 +2,7 @@ import re
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,17 @@ class TestHelp:
         for default in (settings.host, settings.api_port, settings.panel_port, settings.log_file, settings.capacity):
             assert f"[default: {default}]" in result.stdout
         assert f"reqscope {command}" in result.stdout
+
+    @pytest.mark.parametrize("command", ["", *COMMANDS, "observe", "mock", "redact"])
+    def test_each_example_of_a_command_stands_on_a_line_of_its_own(self, run: Run, command: str) -> None:
+        help_ = run(*command.split(), "--help").stdout
+
+        examples = re.findall(r"^ *• (.*\S)", help_[help_.index("Example") :], re.MULTILINE)
+        assert examples
+        assert all(f"reqscope {command}".strip() in example for example in examples)
+
+    def test_it_says_its_version(self, run: Run) -> None:
+        assert run("--version").stdout == version("reqscope") + "\n"
 
     def test_help_of_config_says_what_it_prints(self, run: Run) -> None:
         result = run("config", "--help")
@@ -132,6 +144,7 @@ class TestBadValues:
             ("REQSCOPE_API_PORT", "http"),
             ("GRADIO_PORT", "http"),
             ("REQSCOPE_LOG", "syslog"),
+            ("REQSCOPE_LOG_ROTATE_SIZE", "plenty"),
         ],
     )
     def test_a_variable_with_a_value_that_means_nothing_is_named(self, run: Run, variable: str, value: str) -> None:
@@ -139,6 +152,7 @@ class TestBadValues:
 
         assert_fails(result, 2, value)
         assert re.search(rf"\b{variable}\b", result.stderr)
+        assert "value error" not in result.stderr.lower()
 
 
 class TestRefusals:
@@ -180,14 +194,44 @@ class TestRefusals:
 
     @pytest.mark.parametrize(
         ("target", "words"),
-        [("nowhere:app", "nowhere"), ("shop:nothing", "nothing"), ("shop", "<module>:<attribute>")],
+        [
+            ("nowhere:app", "no module nowhere"),
+            ("nowhere.main:app", "no module nowhere"),
+            ("shop:nothing", "no nothing in shop"),
+            ("shop", "shop is not MODULE:APP"),
+            ("shop.py", "shop.py is not MODULE:APP"),
+            ("shop:app", "shop:app is no ASGI application, but NoneType"),
+            ("shop:make", "--factory"),
+        ],
     )
     def test_an_application_that_is_not_there_is_an_error_that_says_so(
         self, run: Run, tmp_path: Path, target: str, words: str
     ) -> None:
-        (tmp_path / "shop.py").write_text("app = None")
+        (tmp_path / "shop.py").write_text("app = None\ndef make(): return app")
 
         assert_fails(run("run", target, "--api-port", "0", "--panel-port", "0"), 1, words)
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["shop:app"], "error: shop cannot be imported: KeyError: 'SHOP'"),
+            (["lazy:make", "--factory"], "error: lazy:make() failed: KeyError: 'SHOP'"),
+        ],
+        ids=["import", "factory"],
+    )
+    def test_an_application_that_fails_is_told_with_its_own_lines_and_none_of_ours(
+        self, run: Run, tmp_path: Path, arguments: list[str], words: str
+    ) -> None:
+        (tmp_path / "shop.py").write_text("import os\nopen_at = os.environ['SHOP']")
+        (tmp_path / "lazy.py").write_text("def make():\n    import shop")
+
+        result = run("run", *arguments, "--api-port", "0", "--panel-port", "0")
+
+        assert (result.returncode, result.stdout) == (1, "")
+        own = [arguments[0].partition(":")[0] + ".py", *(["shop.py"] if "lazy:make" in arguments else [])]
+        frames = [Path(name).name for name in re.findall('File "(.*)"', result.stderr)]
+        assert [name for name in frames if name != "<frozen os>"] == own
+        assert result.stderr.endswith(words + "\n")
 
     def test_a_host_that_is_no_name_is_an_error_that_says_so(self, run: Run) -> None:
         assert_fails(run("serve", "--host", "a..b", "--insecure"), 1, "a..b")

@@ -27,7 +27,7 @@
       this.button.dataset.initial = [...name].slice(0, 1).join("").toUpperCase(); // what a phone has room for
       this.button.setAttribute("aria-label", `Account of ${name}`);
       this.button.title = `Signed in as ${name}`;
-      const who = Object.assign(document.createElement("p"), { textContent: `${name}, ${admin ? "admin" : "viewer"}` });
+      const who = Object.assign(document.createElement("p"), { textContent: `Signed in as ${name}, ${admin ? "an admin" : "a viewer"}` });
       this.box.replaceChildren(who, ...this.signOut(links));
     }
     // A host's sign-out is a page of the host's. Ours changes something, so it is a POST; and not by a form, whose

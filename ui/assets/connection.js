@@ -9,6 +9,9 @@
     constructor({ heartbeat, onState, restart, park }) {
       Object.assign(this, { onState, restart, park, deadline: heartbeat * 2200, parked: false, timer: 0, parking: 0 });
       document.addEventListener("visibilitychange", () => this.visibility());
+      // What Gradio says of a stream that broke lies over the buttons, and is hidden: the page has words of its own.
+      const said = document.querySelector(".toast-wrap");
+      if (said) new MutationObserver(() => this.doubt()).observe(said, { childList: true });
       this.heard();
     }
     // A frame came: the next one is due before the deadline.
@@ -27,13 +30,14 @@
     }
     async knock() {
       if (this.parked) return;
-      try {
-        const answer = await fetch(new URL("livez", document.baseURI), { cache: "no-store", signal: AbortSignal.timeout(3000) });
-        if (!this.down) return; // a page that was frozen finds its stream alive
-        if (answer.ok) return location.reload();
-      } catch { /* still down */ }
-      if (!this.down) return;
+      const up = await answers();
+      if (!this.down) return; // a page that was frozen finds its stream alive
+      if (up) return location.reload();
       this.timer = setTimeout(() => this.knock(), RETRY);
+    }
+    // Something went wrong with a request of the page's: if the server is gone, that is known before the deadline.
+    async doubt() {
+      if (!this.down && !this.parked && !(await answers()) && !this.down) this.lost();
     }
     visibility() {
       clearTimeout(this.parking);
@@ -45,6 +49,12 @@
         this.heard();
       }
     }
+  }
+
+  async function answers() {
+    try {
+      return (await fetch(new URL("livez", document.baseURI), { cache: "no-store", signal: AbortSignal.timeout(3000) })).ok;
+    } catch { return false; }
   }
 
   window.reqscope.Connection = Connection;

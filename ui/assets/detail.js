@@ -124,18 +124,19 @@
     overview(event) {
       const { formatDuration } = window.reqscope;
       const ms = (seconds) => (seconds === undefined ? undefined : formatDuration(seconds * 1000));
-      const parts = [this.table([
+      const parts = [];
+      if (event["exception.stacktrace"] !== undefined) parts.push(make("h3", "Exception"), this.traceback(event["exception.stacktrace"])); // why somebody looks
+      parts.push(this.table([
         ["Status", event["http.response.status_code"] ?? "none"], ["Error", event["error.type"]], ["Time", localTime(event.timestamp)], ["UTC", event.timestamp], ["Route", event["http.route"]], ["Stub", event.stub],
         ["Query", event["url.query"]], ["Client", event["client.address"]], ["Host", event["server.address"]], ["HTTP", event["network.protocol.version"]],
         ["Request id", event.request_id], ["Trace", event.trace_id], ["Span", event.span_id], ["Service", event["service.name"]], ["Event", event.id], ["Replay of", event.replay_of],
-      ])];
+      ]));
       parts.push(make("h3", "Time in the application"), this.table([
         ["First byte", ms(event.ttfb)], [event.event === "websocket" ? "Closed" : "Last byte", ms(event.duration)], ["Returned", ms(event.app_duration)],
       ]));
       if (event.event === "websocket") parts.push(make("h3", "WebSocket"), this.table([
         ["Received", `${event["websocket.messages.received"] ?? 0} messages`], ["Sent", `${event["websocket.messages.sent"] ?? 0} messages`], ["Close code", event["websocket.close_code"]],
       ]));
-      if (event["exception.stacktrace"] !== undefined) parts.push(make("h3", "Exception"), this.traceback(event["exception.stacktrace"]));
       if (event.body !== undefined) parts.push(make("h3", "Body"), make("pre", pretty(event.body)));
       else if (event.body_base64 !== undefined) parts.push(make("h3", "Body, base64"), make("pre", event.body_base64));
       if (event.attributes !== undefined) parts.push(make("h3", "Attributes"), make("pre", pretty(event.attributes)));
@@ -175,7 +176,7 @@
       return [list];
     }
     traceback(text) {
-      const pre = make("pre", text);
+      const pre = make("pre", text, "rq-trace");
       requestAnimationFrame(() => { pre.scrollTop = pre.scrollHeight; }); // where it was raised is at the end
       return pre;
     }

@@ -2,7 +2,7 @@
 (function () {
   "use strict";
   const COLUMNS = [["time", "Time"], ["method", "Method"], ["status", "Status"], ["path", "Path"], ["duration", "Duration"], ["size", "Size"], ["client", "Client"], ["route", "Route"], ["worker", "Worker"]];
-  const WIDTHS = { time: "92px", method: "62px", status: "62px", path: "minmax(120px, 1fr)", duration: "82px", size: "72px", client: "112px", route: "minmax(80px, .45fr)", worker: "minmax(56px, .25fr)" };
+  const WIDTHS = { time: "92px", method: "62px", status: "62px", path: "minmax(120px, 1fr)", duration: "82px", size: "72px", client: "112px", route: "minmax(80px, .7fr)", worker: "minmax(56px, .25fr)" };
   const WIDE = new Set(["client", "route", "worker"]); // shown where there is room
   const FIXED = new Set(["path"]);
   const KEY = "reqscope-options", LAST = "reqscope-user", SAVED = 20;

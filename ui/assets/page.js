@@ -1,7 +1,7 @@
 // The page: takes frames apart, and wires controls to the view that the server keeps for this tab.
 (function () {
   "use strict";
-  const { Table, Charts, Running, Pages, Mock, Options, Account, Suggest, Detail, Connection, OLDER, copied, count, formatDuration, formatTime, keepAt, keptAt, term } = window.reqscope;
+  const { Table, Charts, Running, Pages, Mock, Options, Account, Suggest, Detail, Connection, OLDER, copied, count, formatDuration, formatSpan, formatTime, keepAt, keptAt, term } = window.reqscope;
   const STATES = { live: "Live", paused: "Paused", lost: "Reconnecting", connecting: "Connecting" };
   const THEMES = ["system", "light", "dark"];
   const TITLES = { live: "Reqscope", routes: "Routes · Reqscope", errors: "Errors · Reqscope", flight: "In flight · Reqscope", runs: "Runs · Reqscope", mock: "Mock · Reqscope", system: "System · Reqscope" };
@@ -92,7 +92,7 @@
       if (frame.kind === "add") { this.missed += frame.missed + frame.hidden; this.table.append(frame.rows, gapText(frame)); }
       if (frame.to !== undefined) this.reached(frame.to);
       if (frame.kind === "page" && frame.page === this.page) this.pages.show(frame.page, frame.content, this.window);
-      if (frame.kind === "paused") this.at("pause").replaceChildren(roomy("Resume · "), `${count.format(frame.new)} new`);
+      if (frame.kind === "paused" && this.paused) this.at("pause").replaceChildren(roomy("Resume · "), `${count.format(frame.new)} new`);
       this.charts.add(frame.seconds, frame.vitals, frame.now);
       this.running.show(frame.running, frame.counts.in_flight);
       this.showCounts(frame.counts, frame.now);
@@ -194,7 +194,7 @@
       this.at("lag").textContent = counts.lag === null ? "–" : formatDuration(counts.lag);
       this.at("lost").parentElement.classList.toggle("rq-loss", counts.lost > 0);
       this.at("missed").parentElement.classList.toggle("rq-loss", this.missed > 0);
-      this.at("kept").parentElement.title = counts.thinned ? `${count.format(counts.thinned)} more were counted and, by sampling, not kept` : "";
+      this.at("kept").parentElement.title = counts.thinned ? `${count.format(counts.thinned)} more were counted and, by sampling, not kept` : "What can still be looked at";
       this.showWorkers(counts.workers);
       this.pages.tellElsewhere(counts.workers);
       const notices = noticesOf(counts);
@@ -217,6 +217,9 @@
       if (this.root.dataset.state === state) return; // a status that is set again may be read out again
       this.root.dataset.state = state;
       this.at("state").textContent = STATES[state];
+      if (state !== "lost") return; // the next frame says what there is to say then
+      this.at("notice").hidden = false;
+      this.at("notice").textContent = `The connection to the server is lost. What is shown is as of ${formatTime(this.heard ?? Date.now())}; the page goes on by itself once the server answers.`;
     }
     async steer(command) {
       if (!this.token) return { ok: true };
@@ -323,11 +326,6 @@
     if (lost) notices.push(`${count.format(lost)} requests were captured and never came here: ${losses.map(([worker, boot, each]) => `${count.format(each)} of worker ${worker} (${boot})`).join(", ")}.`);
     if (unreadable) notices.push(`${count.format(unreadable)} batches could not be read: do all workers run the same version?`);
     return notices;
-  }
-  function formatSpan(seconds) {
-    const s = Math.max(0, Math.round(seconds));
-    if (s < 60) return `${s} s`;
-    return s < 3600 ? `${Math.floor(s / 60)}m ${s % 60}s` : `${Math.floor(s / 3600)}h ${Math.floor(s / 60) % 60}m`;
   }
 
   window.reqscope.start = function (element, props, server, trigger, watch) {

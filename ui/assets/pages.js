@@ -98,6 +98,7 @@
       if (on) head.setAttribute("aria-sort", this.order.down ? "descending" : "ascending");
       if (on) button.append(make("span", this.order.down ? " ▾" : " ▴"));
       button.type = "button"; button.dataset.focus = "sort" + key;
+      if (key === "errors") button.title = "Answers of 5xx, and what the application raised";
       button.onclick = () => { this.order = { key, down: on ? !this.order.down : key !== "route" }; this.show(...this.last); };
       return head;
     }
@@ -107,7 +108,7 @@
         const card = make("article", undefined, "rq-error"), head = card.appendChild(make("header"));
         const key = group["exception.fingerprint"], open = this.unfolded.has(key);
         head.append(make("h2", group["error.type"]), make("span", group["http.route"] ?? "no route", "rq-soft"), make("b", `× ${group.count}`));
-        card.append(make("p", group["exception.message"]));
+        card.append(make("p", group["exception.message"]), this.raisedAt(group["exception.stacktrace"] ?? ""));
         card.append(make("p", `First ${clock(group.first)}, last ${clock(group.last)}`, "rq-soft"));
         const buttons = card.appendChild(make("div", undefined, "rq-choose"));
         const toggle = buttons.appendChild(make("button", open ? "Hide traceback" : "Show traceback"));
@@ -118,6 +119,13 @@
         if (open) card.append(make("pre", group["exception.stacktrace"]));
         return card;
       });
+    }
+    // The frame that raised it, as far as it tells files apart; all of its path is in the title.
+    raisedAt(trace) {
+      const [, file, line, name] = [...trace.matchAll(/^ *File "(.+)", line (\d+), in (.+)$/gm)].at(-1) ?? [];
+      const place = make("p", file && `In ${name}, ${file.split(/[\\/]/).slice(-2).join("/")}:${line}`, "rq-soft");
+      place.hidden = !file; place.title = file ?? "";
+      return place;
     }
     flight(rows) {
       const { formatSize, formatDuration } = globalThis.reqscope;

@@ -37,11 +37,7 @@
     if (className) element.className = className;
     return element;
   }
-  function formatAge(seconds) {
-    if (seconds < 60) return `${seconds.toFixed(1)} s`;
-    const minutes = Math.floor(seconds / 60);
-    return minutes < 60 ? `${minutes} m ${Math.floor(seconds % 60)} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} m`;
-  }
+  function formatAge(seconds) { return seconds < 59.95 ? `${seconds.toFixed(1)} s` : window.reqscope.formatSpan(seconds); }
 
   window.reqscope.Running = Running;
 })();

@@ -15,10 +15,18 @@
   function formatTime(ms) { return clock.format(ms) + "." + String(ms % 1000).padStart(3, "0"); }
   function formatDuration(ms) {
     if (ms === null || ms === undefined) return "";
+    if (ms === 0) return "0 ms";
     if (ms < 1) return ms.toFixed(2) + " ms";
     if (ms < 100) return ms.toFixed(1) + " ms";
     if (ms < 1000) return Math.round(ms) + " ms";
     return (ms / 1000).toFixed(ms < 10000 ? 2 : 1) + " s";
+  }
+  // A time that goes on: as exact as there is room for on a phone.
+  function formatSpan(seconds) {
+    const s = Math.max(0, Math.round(seconds)), m = Math.floor(s / 60), h = Math.floor(m / 60);
+    if (m === 0) return `${s} s`;
+    if (h === 0) return m < 10 ? `${m}m ${s % 60}s` : `${m}m`;
+    return h < 10 ? `${h}h ${m % 60}m` : `${h}h`;
   }
   function formatSize(bytes) {
     if (bytes < 1024) return bytes + " B";
@@ -192,5 +200,5 @@
     return row;
   }
 
-  window.reqscope = { Table, OLDER, formatTime, formatDuration, formatSize, count };
+  window.reqscope = { Table, OLDER, formatTime, formatDuration, formatSpan, formatSize, count };
 })();
