@@ -50,7 +50,7 @@ def entries(events: Sequence[Event], boot: str) -> list[RequestEntry | LogEntry]
         if len(headers) > 1 and headers[0][0] == b"host" and headers[1][0] == b"user-agent":  # as most programs do
             host, agent = headers[0][1].decode("latin-1"), headers[1][1].decode("latin-1")
         else:
-            host, agent = _host_and_agent(headers)
+            host, agent = _host_and_agent(headers) if headers else ("", "")
         status = event.status
         error = event.error
         # What `schema.microseconds` does, three times: a call would cost more than the work.
