@@ -17,7 +17,7 @@ from .logfile import LogFile
 
 _STRETCH: Final = 128
 """Events whose lines are made at once. All that is made of so many stays in the processor's nearer caches until it is
-encoded, which saves a tenth of the time; all of a batch does not. Putting the lines together costs less."""
+encoded; all of a batch does not. Putting the lines together costs less."""
 
 _CONTROLS: Final = re.compile(r"[\x00-\x1f]")
 
