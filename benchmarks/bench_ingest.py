@@ -4,17 +4,21 @@ All contenders get the same bytes from the same load generator, parse HTTP with 
 records and answer JSON. Raw ASGI is the bare part: nothing that is served by uvicorn from Python can do less.
 """
 
+import os
 from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from . import ingest_apps as apps
 from .contenders import Bench, Measure, Numbers, Target
-from .load import saturate
+from .load import Load, saturate
 from .server import CORE_SHARE as _SHARE
 from .server import Factory, pin, serving
 from .workloads import BATCH, TEXT, records, request
 
 _LOG, _LOG_CPU = "POST /log, requests/s", "POST /log, CPU µs of the server per request"
 _BATCH, _BATCH_CPU = "POST /events, 1 000 records each, events/s", "POST /events, CPU µs of the server per event"
+_IN_FILE = "POST /events, share of the records that the log file got"
 
 
 def _log(factory: Factory) -> Measure:
@@ -33,12 +37,35 @@ def _batch(factory: Factory, body: Callable[[], bytes], content_type: str) -> Me
     return measure
 
 
-def _rate(factory: Factory, message: bytes, seconds: float, connections: int) -> tuple[float, float]:
+def _batch_to_file(scale: float) -> Numbers:
+    with TemporaryDirectory() as directory:
+        file = Path(directory) / "lines.jsonl"
+        os.environ["REQSCOPE_LOG_FILE"] = str(file)  # which the server's process inherits
+        sent = 0
+
+        def count(load: Load) -> None:
+            nonlocal sent
+            sent += load.requests * BATCH
+
+        message = request("POST", "/events", _lines(), _NDJSON)
+        rate, cpu = _rate(apps.reqscope_ingest_to_file, message, 0.8 * scale, 4, count)
+        written = sum(each.read_bytes().count(b"\n") for each in Path(directory).iterdir())
+    return {_BATCH: rate * BATCH, _BATCH_CPU: cpu / BATCH, _IN_FILE: written / sent, _SHARE: rate * cpu / 1e6}
+
+
+def _rate(
+    factory: Factory,
+    message: bytes,
+    seconds: float,
+    connections: int,
+    count: Callable[[Load], None] = lambda load: None,
+) -> tuple[float, float]:
     with serving(factory) as server:
         pin(1)
-        saturate(server.port, message, 0.3, connections)
+        count(saturate(server.port, message, 0.3, connections))
         before = server.cpu()
         load = saturate(server.port, message, seconds, connections)
+        count(load)
         return load.rate, (server.cpu() - before) / load.requests * 1e6
 
 
@@ -63,6 +90,7 @@ BENCH = Bench(
         "raw ASGI + msgspec, NDJSON": _batch(apps.raw_batch, _lines, _NDJSON),
         "raw ASGI + msgspec, array": _batch(apps.raw_batch, _array, _JSON),
         "reqscope, NDJSON": _batch(apps.reqscope_ingest, _lines, _NDJSON),
+        "reqscope, NDJSON, JSON lines to a file": _batch_to_file,
         "reqscope, array": _batch(apps.reqscope_ingest, _array, _JSON),
         "FastAPI + pydantic, array": _batch(apps.pydantic_batch, _array, _JSON),
     },
@@ -71,13 +99,16 @@ BENCH = Bench(
         _LOG_CPU: "raw ASGI",
         _BATCH: "raw ASGI + msgspec, NDJSON",
         _BATCH_CPU: "raw ASGI + msgspec, NDJSON",
+        _IN_FILE: None,
         _SHARE: None,
     },
     targets=[
         Target(_LOG, "reqscope", at_least=2, against="FastAPI, request.body()"),
         Target(_LOG, "reqscope", at_least=0.6, against="raw ASGI"),
-        Target(_BATCH, "reqscope, NDJSON", at_least=500_000),
-        Target(_BATCH, "reqscope, array", at_least=500_000),
+        Target(_BATCH, "reqscope, NDJSON", at_least=1_000_000),
+        Target(_BATCH, "reqscope, array", at_least=1_000_000),
+        Target(_BATCH, "reqscope, NDJSON, JSON lines to a file", at_least=500_000),
+        Target(_IN_FILE, "reqscope, NDJSON, JSON lines to a file", at_least=1),
     ],
     rounds=6,
 )

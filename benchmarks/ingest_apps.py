@@ -44,6 +44,14 @@ async def reqscope_ingest() -> AsyncGenerator[ASGIApp]:
 
 
 @asynccontextmanager
+async def reqscope_ingest_to_file() -> AsyncGenerator[ASGIApp]:
+    """The same with JSON lines to the file that `REQSCOPE_LOG_FILE` names."""
+    pipeline = Pipeline(Settings(log="file"))
+    async with pipeline.running():
+        yield data_plane(pipeline, fallback_app())[0]
+
+
+@asynccontextmanager
 async def raw_log() -> AsyncGenerator[ASGIApp]:
     """The limit: an ASGI callable that keeps the body and echoes it."""
     kept = deque[bytes](maxlen=CAPACITY)

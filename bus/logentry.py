@@ -11,7 +11,7 @@ VERSION: Final = 1
 something else."""
 
 
-class LogEntry(Entry, kw_only=True, omit_defaults=True, rename=NAMES, gc=False, tag_field="schema", tag=VERSION):
+class LogEntry(Entry, omit_defaults=True, rename=NAMES, gc=False, tag_field="schema", tag=VERSION):
     """A line of the log, with all its fields."""
 
 

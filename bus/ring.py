@@ -105,10 +105,12 @@ class RingBuffer:
         there = min(len(events), self.capacity - start)  # the rest goes to the beginning
         for seq, event in enumerate(events, self._last + 1):
             event.seq = seq
-            if not event.size:
-                event.size = event.measure()
+        if not all(sizes := [event.size for event in events]):
+            for event in events:
+                event.size = event.size or event.measure()
+            sizes = [event.size for event in events]
         self._last += len(events)
-        self._bytes += sum(map(_SIZE, events))
+        self._bytes += sum(sizes)
         self._replace(start, events[:there])
         self._replace(0, events[there:])
         if self._bytes > self.max_bytes:
@@ -178,9 +180,9 @@ class RingBuffer:
 
     def _replace(self, start: int, events: Sequence[Event]) -> None:
         stop = start + len(events)
-        evicted = [event for event in self._slots[start:stop] if event is not None]
+        evicted = [event.size for event in self._slots[start:stop] if event is not None]
         self._slots[start:stop] = events
-        self._bytes -= sum(map(_SIZE, evicted))
+        self._bytes -= sum(evicted)
 
     def _evict_bytes(self) -> None:
         while self._bytes > self.max_bytes and self.first < self._last:

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from reqscope.bus import Event, EventBus, SinkRunner
 from reqscope.bus.encoding import encode
-from reqscope.bus.event import OVERHEAD
+from reqscope.bus.event import OVERHEAD, Sealed
 
 from .acks import AckError, acknowledging
 from .batches import Batch, BatchError, read_batch
@@ -133,11 +133,9 @@ class DataPlane:
     async def _events(self, post: "_Post", body: "_Body", send: Send) -> None:
         content = await _decoded(post.headers, await body.read(MAX_BATCH))
         try:
-            batch = await _read(content, post.content_type, post.client)
+            batch = await _read(content, post.content_type, post.client, self._record)
         except BatchError as error:
             raise Refusal(error.status, str(error)) from None
-        for event in batch.events:
-            event.sealed = self._record
         await self._mask_routes(batch.events)
         async with self._acknowledging(post) as published:
             await self._publish(batch.events, published)
@@ -151,16 +149,16 @@ class DataPlane:
 
     async def _mask_routes(self, events: Sequence[Event]) -> None:
         """Mask secrets in routes now: statistics by route read them in events that nobody has opened."""
-        masked = dict[str, str]()
+        masked = dict[str | None, str | None]()
         turn = time.perf_counter() + _TURN
-        for event in events:
-            if event.route:
-                if event.route not in masked:
-                    masked[event.route] = self._gate.path(event.route)
-                event.route = masked[event.route]
+        for route in {event.route for event in events}:
+            masked[route] = self._gate.path(route) if route else route
             if time.perf_counter() > turn:
                 await checkpoint()
                 turn = time.perf_counter() + _TURN
+        if any(masked):
+            for event in events:
+                event.route = masked[event.route]
 
     async def _export(self, post: "_Post", body: "_Body", send: Send) -> None:
         content = await _decoded(post.headers, await body.read(MAX_BATCH))
@@ -315,11 +313,11 @@ class _Body:
         return chunk
 
 
-async def _read(content: bytes, content_type: str, client: str) -> Batch:
+async def _read(content: bytes, content_type: str, client: str, sealed: Sealed) -> Batch:
     """Read a batch, a large one in a thread: some take a second, and the event loop gets its turns meanwhile."""
     if len(content) <= _LARGE:
-        return read_batch(content, content_type, client)
-    return await to_thread.run_sync(read_batch, content, content_type, client)
+        return read_batch(content, content_type, client, sealed)
+    return await to_thread.run_sync(read_batch, content, content_type, client, sealed)
 
 
 async def _decoded(headers: dict[bytes, bytes], body: bytes) -> bytes:
