@@ -29,7 +29,7 @@ class _Event(Event, array_like=True, gc=False):
 
 
 class _Carried(Packed, kw_only=True, array_like=True, gc=False):
-    events: list[_Event] = []  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleVariableOverride]  # as well
+    events: list[_Event] = msgspec.field(default_factory=list)  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleVariableOverride]  # as well
 
 
 class Sealer:
