@@ -56,7 +56,7 @@ class Ordering:
 
     def _take_out(self, until: int) -> list[Event]:
         order = sorted(range(len(self._ends)), key=self._ends.__getitem__)
-        events, ends = [self._events[each] for each in order], sorted(self._ends)
+        events, ends = [self._events[each] for each in order], [self._ends[each] for each in order]
         due = bisect_right(ends, until)
         self._events, self._ends = events[due:], ends[due:]
         while self._arrived and self._arrived[0][1] <= until:
