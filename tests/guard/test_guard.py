@@ -8,7 +8,19 @@ from typing import Any
 
 import pytest
 
-from .paths import Viewers, answering, captured, full_bus, ingest, log_lines, packed, publish, readers, request, taken_in
+from .paths import (
+    Viewers,
+    answering,
+    captured,
+    full_bus,
+    ingest,
+    log_lines,
+    packed,
+    publish,
+    readers,
+    request,
+    taken_in,
+)
 from .work import Work, work
 
 MEBIBYTE = 1 << 20
