@@ -123,6 +123,18 @@ class RingBuffer:
             if self._bytes > self.max_bytes:
                 self._evict_bytes()
 
+    def forget(self, seq: int) -> None:
+        """Evict what there is up to event number `seq`, because all who read here have seen it.
+
+        What comes next finds its memory free and still in the processor's caches.
+        """
+        first, last = self.first, min(seq, self._last)
+        start, gone = first % self.capacity, max(0, last - first + 1)
+        there = min(gone, self.capacity - start)  # the rest is at the beginning
+        self._replace(start, [None] * there)
+        self._replace(0, [None] * (gone - there))
+        self._floor = max(self._floor, last + 1)
+
     def since(
         self, cursor: int, limit: int | None = None, *, max_bytes: int | None = None, sealed: bool = False
     ) -> Batch:
@@ -178,7 +190,7 @@ class RingBuffer:
         slots: list[Event] = self._slots  # type: ignore[assignment]  # numbers in range name filled slots
         return slots[start:stop] if start < stop else slots[start:] + slots[:stop]
 
-    def _replace(self, start: int, events: Sequence[Event]) -> None:
+    def _replace(self, start: int, events: Sequence[Event | None]) -> None:
         stop = start + len(events)
         evicted = [event.size for event in self._slots[start:stop] if event is not None]
         self._slots[start:stop] = events
@@ -208,5 +220,7 @@ class RingBuffer:
 
 def _fitting(events: Sequence[Event], max_bytes: int) -> int:
     """Return how many events, from the first on, are of `max_bytes` together; at least one."""
+    if sum(map(_SIZE, events)) <= max_bytes:  # as nearly always
+        return len(events)
     held = accumulate(map(_SIZE, events))
     return max(1, next((number for number, size in enumerate(held) if size > max_bytes), len(events)))

@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager, nullcontext
+from functools import cached_property
 from typing import TypeAlias
 
 import anyio
@@ -40,14 +41,16 @@ class Pipeline:
 
     It may run more than once, one time after another, as an application in a test does.
 
+    :param shown: whether anybody can look at events and numbers here. If not, there are no numbers, and events are
+        gone once they are handed over
     :raises OSError: the log file cannot be opened for writing
     :raises LogSettingsError: the log cannot be as the settings want it
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, shown: bool = True) -> None:
         self.settings = settings
+        self._shown = shown
         self.bus = EventBus(settings.capacity, settings.max_bytes, settings.max_age)
-        self.stats = Stats(self.bus)
         self.lag = LoopLag(self.bus.in_flight.__len__)
         self.redaction = Redaction(settings.redact)
         self.faults = Faults()
@@ -65,6 +68,11 @@ class Pipeline:
         ):  # now, so that a log that cannot be written is an error before anything runs
             sink.close()
 
+    @cached_property
+    def stats(self) -> Stats:
+        """Numbers over all events. Made when they are first asked for, which in a worker they never are."""
+        return Stats(self.bus)
+
     def publish_as(self, worker: str = "") -> None:
         """Have what is captured handed over to the collector of the settings.
 
@@ -75,7 +83,11 @@ class Pipeline:
         sealer = Sealer(self.redaction, Rules(self.settings.redact, self.settings.body_cap))
         # The name only once it runs: a server may fork in between.
         self.publisher = Publisher(
-            self.bus, connect(self.settings.collector), lambda: worker or f"{prefix}-{os.getpid()}", sealer=sealer
+            self.bus,
+            connect(self.settings.collector),
+            lambda: worker or f"{prefix}-{os.getpid()}",
+            sealer=sealer,
+            alone=not self._shown,
         )
 
     def capture(self, app: ASGIApp, ignore: Iterable[str] = ()) -> CaptureMiddleware:
@@ -96,13 +108,10 @@ class Pipeline:
         )
 
     @asynccontextmanager
-    async def running(
-        self, *readers: Reader, beside: Iterable[Reader] = (), shown: bool = True
-    ) -> AsyncGenerator[None]:
+    async def running(self, *readers: Reader, beside: Iterable[Reader] = ()) -> AsyncGenerator[None]:
         """Run statistics, sinks and other `readers` inside the block; at its end close the bus and drain them.
 
         :param beside: what has nothing to do with the bus, and is cancelled at the end
-        :param shown: whether anybody can look at numbers here; if not, there are none
         """
         self.bus.open()
         self.sinks[:] = [
@@ -115,9 +124,9 @@ class Pipeline:
             readers = (*readers, self.publisher.run)
         endless = anyio.CancelScope()
         async with anyio.create_task_group() as tasks:
-            numbers = (self.lag.run, self.bus.failures.run) if shown else ()
+            numbers = (self.lag.run, self.bus.failures.run) if self._shown else ()
             tasks.start_soon(_run_all, endless, (*numbers, *beside))
-            counts = (self.stats.run,) if shown else ()
+            counts = (self.stats.run,) if self._shown else ()
             for run in (*counts, *(sink.run for sink in self.sinks), *readers):
                 tasks.start_soon(_guard, run)
             try:

@@ -79,7 +79,7 @@ def _collect(job: Job, settings: Settings) -> int:
 def _work(job: Job, settings: Settings) -> int:
     # Log lines are the collector's: it has the events of all.
     settings = settings.model_copy(update={"log": "none"})
-    pipeline = Pipeline(settings)
+    pipeline = Pipeline(settings, shown=False)
     pipeline.publish_as(job.name)
     app = _load(job)
     return anyio.run(_serve, pipeline, app, job, backend_options={"use_uvloop": find_spec("uvloop") is not None})
@@ -112,7 +112,7 @@ async def _serve(pipeline: Pipeline, app: Any, job: Job) -> int:
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(stop_on_signal)
-        async with pipeline.running(shown=False):
+        async with pipeline.running():
             tasks.start_soon(serve)
             tasks.start_soon(tell_ready)
             await server.ended.wait()

@@ -59,6 +59,7 @@ class Publisher:
     that says how many events that were goes in their stead. Nobody waits for it.
 
     :param worker: returns the name of this process, by which its events are told from those of others, once it runs
+    :param alone: whether nobody else reads the bus: an event is then evicted once it is packed
     :param sealer: packs events as they were captured, where the bridge is private; without, they are opened before
     """
 
@@ -69,11 +70,13 @@ class Publisher:
         worker: Callable[[], str],
         spool_bytes: int = SPOOL,
         sealer: Sealer | None = None,
+        alone: bool = False,
     ) -> None:
         self._bus = bus
         self._bridge = bridge
         self._sealer = sealer if bridge.private else None
         self._name = worker
+        self._alone = alone
         self._worker = self._prefix = ""
         self._spool = Spool(spool_bytes)
         self._thinned: list[Event] = []
@@ -108,7 +111,9 @@ class Publisher:
                 async for batch in subscription:
                     self._bus.count_thinned()
                     self._put(batch)
-                    if batch.next == self._bus.ring.last:
+                    whole = batch.next == self._bus.ring.last
+                    del batch  # its events are the ring's to evict
+                    if whole:
                         await self._gather()
             self._bus.count_thinned()
             if self._thinned:
@@ -137,6 +142,8 @@ class Publisher:
         covers = batch.missed + len(batch.events)
         self._spool.put(Spooled(self._number, self._next, covers, self._pack(packed), len(thinned)))
         self._next = batch.next
+        if self._alone:
+            self._bus.ring.forget(batch.next)
         self._packed += len(batch.events)
         self._missed += batch.missed
 

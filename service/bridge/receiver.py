@@ -1,7 +1,6 @@
 """Reads a bridge, and publishes on the bus of this process what others captured."""
 
 import logging
-from bisect import bisect_right
 from typing import Any, Final
 
 import anyio
@@ -12,14 +11,13 @@ from reqscope.service.faults import Faults
 
 from .bridge import Bridge, BridgeError
 from .carried import Unsealer, was_raised
+from .ordering import Ordering
 from .packed import Packed, unpack
 from .running import RunningElsewhere
 from .workers import Workers
 
-WINDOW: Final = 0.04
-"""Seconds that events are held at most, so that those of several workers can be put in order: as long as one packs."""
 _STEP: Final = 0.005
-"""Seconds between two looks at what is held."""
+"""Seconds from news until it is looked at what is due: one look is for all that came meanwhile."""
 _RETRY: Final = 0.5
 _SHOWN_LOSSES: Final = 3
 
@@ -43,8 +41,7 @@ class Receiver:
         self._unpack = Unsealer(faults or Faults()).unpack if bridge.private else unpack
         self.running = RunningElsewhere(bus.in_flight, bridge)
         self.workers = Workers(anyio.current_time, expected)
-        self._waiting: list[tuple[int, float, Event]] = []
-        """When it ended by the wall clock, when it arrived by the event loop's, and the event."""
+        self._ordering = Ordering()
         self._news = anyio.Event()
         self._unreadable = 0
         self._failing = ""
@@ -57,8 +54,7 @@ class Receiver:
             try:
                 await self._read()
             finally:
-                self._bus.publish_all([event for _, _, event in self._sorted()])
-                self._waiting.clear()
+                self._show(self._ordering.rest())
 
     def take(self, data: bytes, age: float) -> None:
         """Take in one packed batch of so many seconds ago. Never raises: one that cannot be read is counted."""
@@ -90,16 +86,12 @@ class Receiver:
         }
 
     def _take(self, packed: Packed) -> None:
-        now = anyio.current_time()
         for event in packed.events:
             event.worker = packed.worker
-            event.seq = 0
-            event.size = max(0, event.size)
-            if was_raised(event):
-                self._bus.failures.note(event)
-            self._waiting.append((_ended(event), now, event))
+            if event.size < 0:  # it would take away from what the ring holds
+                event.size = 0
         if packed.events:
-            self.workers.tell(packed, self._waiting[-1][0])
+            self.workers.tell(packed, self._ordering.add(packed.events, anyio.current_time()))
         for event in packed.thinned:
             self._bus.thin(event)
         if packed.thinned and not packed.events:
@@ -118,30 +110,15 @@ class Receiver:
 
     async def _publish(self) -> None:
         while True:
-            if not self._waiting:
-                self._news = anyio.Event()
+            self._news = anyio.Event()
+            with anyio.CancelScope(deadline=self._ordering.patience):
                 await self._news.wait()
             await anyio.sleep(_STEP)
-            ordered, cutoff, told = self._sorted(), anyio.current_time() - WINDOW, self.workers.told
-            # Before what every worker has told of nothing can come any more. For the others, all that has waited long
-            # enough, and what ended before that: a worker that is idle, or whose clock is late, holds nothing up.
-            due = bisect_right(ordered, told, key=_when_ended)
-            for index in range(len(ordered), due, -1):
-                if ordered[index - 1][1] <= cutoff:
-                    due = index
-                    break
-            self._waiting = ordered[due:]
-            if due:
-                self._bus.publish_all([event for _, _, event in ordered[:due]])
+            self._show(self._ordering.due(self.workers.told, anyio.current_time()))
 
-    def _sorted(self) -> list[tuple[int, float, Event]]:
-        return sorted(self._waiting, key=_when_ended)
-
-
-def _when_ended(waiting: tuple[int, float, Event]) -> int:
-    return waiting[0]
-
-
-def _ended(event: Event) -> int:
-    # Within one process events are in the order in which they ended, because that is when they are published.
-    return event.time + int((event.total or 0.0) * 1e9)
+    def _show(self, events: list[Event]) -> None:
+        if events:
+            self._bus.publish_all(events)
+            for event in [event for event in events if event.error is not None or event.failure is not None]:
+                if was_raised(event):
+                    self._bus.failures.note(event)

@@ -118,15 +118,26 @@ class UnixBridge:
         return stream
 
     async def _serve(self, stream: SocketStream, take: Take) -> None:
-        buffered = BufferedByteReceiveStream(stream)
-        length = await buffered.receive_exactly(_LENGTH)
+        length = await _receive_exactly(stream, _LENGTH)
         if length == _LISTENS:
-            await self._questions.serve(stream, buffered)
+            await self._questions.serve(stream, BufferedByteReceiveStream(stream))
             return
         while (size := int.from_bytes(length)) <= _LARGEST:
-            take(await buffered.receive_exactly(size), 0.0)
+            take(await _receive_exactly(stream, size), 0.0)
             await stream.send(_TAKEN)
-            length = await buffered.receive_exactly(_LENGTH)
+            length = await _receive_exactly(stream, _LENGTH)
+
+
+async def _receive_exactly(stream: ByteStream, size: int) -> bytes:
+    # Not through a buffer, which copies a batch three times over: as a rule it comes in one piece.
+    piece = await stream.receive(size) if size else b""
+    if len(piece) == size:
+        return piece
+    pieces, missing = [piece], size - len(piece)
+    while missing:
+        pieces.append(await stream.receive(missing))
+        missing -= len(pieces[-1])
+    return b"".join(pieces)
 
 
 def _is_own(stream: SocketStream) -> bool:

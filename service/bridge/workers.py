@@ -90,14 +90,14 @@ class Workers:
 
     def hear(self, packed: Packed, age: float = 0.0) -> bool:
         """Take note of a batch, of `age` seconds ago, and return whether what is in it is new."""
-        key = (packed.worker, packed.boot)
+        key, heard = (packed.worker, packed.boot), self._clock() - age
         worker = self._lives.get(key)
         if worker is None:
-            worker = Worker(packed.worker, packed.boot, packed.host, born=self._clock() - age)
+            worker = Worker(packed.worker, packed.boot, packed.host, born=heard)
             self._lives[key] = worker
             self._replace(worker)
             self._forget()
-        worker.heard = max(worker.heard, self._clock() - age)
+        worker.heard = max(worker.heard, heard)
         worker.heartbeat, worker.in_flight = packed.heartbeat, packed.in_flight
         if 0 < packed.number <= worker.number:
             self.duplicates += 1

@@ -5,7 +5,7 @@ from typing import Final, Protocol
 
 import anyio
 
-from reqscope.service.bridge.receiver import WINDOW
+from reqscope.service.bridge.ordering import WINDOW
 
 PATIENCE: Final = 3.0
 _LOOK_EVERY: Final = 0.02

@@ -235,6 +235,11 @@ class RingMachine(RuleBasedStateMachine):
             self.kept.append((self.published, size, self.clock.now))
             self.evict()
 
+    @rule(behind=st.integers(-2, 20))
+    def forget(self, behind: int) -> None:
+        self.ring.forget(self.published - behind)
+        self.kept = [kept for kept in self.kept if kept[0] > self.published - behind]
+
     @rule(seconds=st.integers(1, 25))
     def let_time_pass(self, seconds: int) -> None:
         self.clock.now += seconds

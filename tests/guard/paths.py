@@ -1,6 +1,6 @@
 """The paths that are guarded, each as something to call that does it once. Only readers need an event loop."""
 
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final, cast
 
@@ -11,7 +11,14 @@ from reqscope.bus import Event, EventBus, Filter, Stats
 from reqscope.bus.encoding import encode_lines
 from reqscope.bus.entries import entries
 from reqscope.service.batches import read_batch
+from reqscope.service.bridge.carried import Sealer, Unsealer
+from reqscope.service.bridge.ordering import Ordering
+from reqscope.service.bridge.packed import Packed, Rules
 from reqscope.service.capture import CaptureMiddleware
+from reqscope.service.faults import Faults
+from reqscope.service.redaction import Redaction
+from reqscope.service.redaction.names import SENSITIVE
+from reqscope.service.sealed import Gate, SealedExchange
 from reqscope.ui.frames import Frames
 
 from .work import Run
@@ -121,6 +128,31 @@ def ingest(records: int) -> Run:
     )
     bus = full_bus()
     return lambda: bus.publish_all(read_batch(body, "application/x-ndjson", "10.0.0.7").events)
+
+
+def packed(amount: int) -> Callable[[], bytes]:
+    """Return packing so many captured events for another process of this user, still sealed."""
+    redaction = Redaction()
+    gate = Gate(redaction, Faults())
+    sealer = Sealer(redaction, Rules(SENSITIVE, gate.body_cap))
+    made = [
+        Event(n, "request", "GET", "/{x}", 200, total=0.1, size=700, sealed=SealedExchange(gate, "/x", b"", b"", b""))
+        for n in range(amount)
+    ]
+    return lambda: sealer.pack(Packed(worker="1", boot="cafe", number=1, after=0, events=made))
+
+
+def taken_in(amount: int) -> Run:
+    """Return taking in such a batch: from bytes to the ring, in order."""
+    data, bus, unsealer = packed(amount)(), EventBus(10 * amount), Unsealer(Faults())
+    unsealer.unpack(data)  # for the rules of the batch before
+
+    def take() -> None:
+        ordering = Ordering()
+        ordering.add(unsealer.unpack(data).events, 0.0)
+        bus.publish_all(ordering.rest())
+
+    return take
 
 
 def log_lines(amount: int) -> Run:

@@ -8,7 +8,19 @@ from typing import Any
 
 import pytest
 
-from .paths import Viewers, answering, captured, full_bus, ingest, log_lines, publish, readers, request
+from .paths import (
+    Viewers,
+    answering,
+    captured,
+    full_bus,
+    ingest,
+    log_lines,
+    packed,
+    publish,
+    readers,
+    request,
+    taken_in,
+)
 from .work import Work, work
 
 MEBIBYTE = 1 << 20
@@ -120,6 +132,21 @@ def test_a_record_of_a_batch_is_bounded() -> None:
 
     assert cost.bytecodes < 150
     assert cost.calls < 5
+    assert cost.peak < 1_024
+
+
+def test_packing_a_batch_costs_no_python_for_each_event() -> None:
+    cost = one_more(packed)
+
+    assert cost.bytecodes < 1
+    assert cost.calls < 1
+
+
+def test_an_event_of_a_batch_that_is_taken_in_is_bounded() -> None:
+    cost = one_more(taken_in)
+
+    assert cost.bytecodes < 60
+    assert cost.calls < 2
     assert cost.peak < 1_024
 
 

@@ -150,6 +150,24 @@ async def test_what_the_ring_evicted_before_it_was_packed_is_counted(tmp_path: P
         bus.close()
 
 
+async def test_a_worker_that_nobody_looks_at_keeps_nothing_that_it_has_packed(tmp_path: Path) -> None:
+    address = f"unix:{tmp_path}/collector.sock"
+    bus = EventBus(1_000)
+    publisher = Publisher(bus, connect(address), lambda: "1", alone=True)
+    async with panel(connect(address)) as (shown, receiver), anyio.create_task_group() as tasks:
+        tasks.start_soon(publisher.run)
+        for number in range(3_000):
+            bus.publish(event(number))
+            if number % 500 == 499:
+                await until(lambda: bus.ring.statistics().kept == 0, "all packed, and gone")
+        await arrived(shown, 3_000)
+
+        assert bus.ring.statistics().held_bytes == 0
+        assert paths(shown) == expected_paths(3_000)
+        assert lost(receiver) == 0
+        bus.close()
+
+
 async def test_what_is_thinned_out_is_counted_there_as_here(bridge: NewBridge) -> None:
     async with worker(bridge()) as (bus, _), panel(bridge()) as (shown, _):
         stats, own = Stats(shown), Stats(bus)

@@ -233,7 +233,7 @@ async def test_capture_is_as_the_settings_say() -> None:
 
 @pytest.mark.parametrize(("shown", "readers"), [(True, ["stats"]), (False, [])])
 async def test_where_nobody_can_look_at_numbers_nobody_counts(shown: bool, readers: list[str]) -> None:
-    pipeline = Pipeline(Settings(log="none"))
-    async with pipeline.running(shown=shown):
+    pipeline = Pipeline(Settings(log="none"), shown=shown)
+    async with pipeline.running():
         await anyio.wait_all_tasks_blocked()
         assert [reader.name for reader in pipeline.bus.statistics().readers] == readers
