@@ -50,7 +50,7 @@ class BoundedHttpTools(Bounded, HttpToolsProtocol):  # type: ignore[misc]  # it 
         # Nothing was under way, so no timer runs, and a head that is whole came with this.
         self._came = len(data)
         _receive(self, data)
-        if self._awaited & KIND != NOTHING or not self._is_answering():
+        if self._awaited & KIND != NOTHING or (cycle := self.cycle) is None or cycle.response_complete:
             self._watch_next()
 
     def _receive_more(self, data: bytes) -> None:
