@@ -41,19 +41,22 @@ def check_head(
     if version not in ("1.1", "1.0"):
         raise BadHead(400, "this is not HTTP/1.1")
     host: bytes | None = None
-    framed = False
+    lengths: list[bytes] = []
+    encodings: list[bytes] = []
     for name, value in headers:
         if name == b"host":
             if host is not None:
                 raise BadHead(400, "there must be one Host header")
             host = value
-        elif name in (b"content-length", b"transfer-encoding"):
-            framed = True
+        elif name == b"content-length":
+            lengths.append(value)
+        elif name == b"transfer-encoding":
+            encodings.append(value)
     _check_host(version, host)
     if not target.startswith(b"/"):
         _check_target(target, host)
-    if framed:
-        _check_framing(version, headers)
+    if lengths or encodings:
+        _check_framing(version, lengths, encodings)
 
 
 def _check_size(most: int, most_headers: int, target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
@@ -88,9 +91,7 @@ def _check_target(target: bytes, host: bytes | None) -> None:
         raise BadHead(400, "the address must begin with a slash")
 
 
-def _check_framing(version: str, headers: Sequence[tuple[bytes, bytes]]) -> None:
-    lengths = [value for name, value in headers if name == b"content-length"]
-    encodings = [value for name, value in headers if name == b"transfer-encoding"]
+def _check_framing(version: str, lengths: list[bytes], encodings: list[bytes]) -> None:
     if encodings and (lengths or version == "1.0"):
         raise BadHead(400, "Transfer-Encoding stands beside Content-Length, or in HTTP/1.0")
     if len(lengths) > 1 or (lengths and not lengths[0].isdigit()):
