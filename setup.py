@@ -27,6 +27,7 @@ HOT = (
     "service/heads.py",
     "service/ongoing.py",
     "service/plan.py",
+    "service/request_head.py",
     "service/routes.py",
     "service/websocket.py",
 )

@@ -10,12 +10,13 @@ import sys
 from collections.abc import Sized
 from http import HTTPStatus
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import h11
 
-from .limits import BadHead, Limits
+from .limits import Limits
 from .problems import PROBLEM, problem
+from .request_head import BadHead
 
 _WINDOW: Final = 10.0
 _SLOWEST: Final = 1024
@@ -25,8 +26,15 @@ _LINGER: Final = 2.0
 _SPARE: Final = 64
 """Connections beyond the limit that are told so. More are dropped."""
 
-Awaited: TypeAlias = tuple[Literal["head", "body", "nothing"], int]
-"""What the client is to send next, and of which of its requests."""
+Awaited: TypeAlias = int
+"""What the client is to send next, and of which of its requests: that one's number is in the higher bits."""
+
+HEAD: Final = 0
+BODY: Final = 1
+NOTHING: Final = 2
+KIND: Final = 3
+"""The bits that say which of these it is."""
+NEXT: Final = 4
 
 if TYPE_CHECKING:
 
@@ -57,14 +65,18 @@ class Bounded(_Protocol):
     A request that comes whole, and an answer that is taken, set no timer at all but that of a new connection.
     """
 
-    limits: Limits
-    _refused = False
-    _anything = False
-    _received = 0
-    _since = 0.0
-    _watched: Awaited = ("head", 0)
-    _incoming: asyncio.TimerHandle | None = None
-    _outgoing: asyncio.TimerHandle | None = None
+    # Slots keep the names in the instance's dictionary, which are uvicorn's, below the thirty that Python reads fast.
+    __slots__ = ("_anything", "_incoming", "_outgoing", "_received", "_refused", "_since", "_watched", "limits")
+
+    def __init__(self, *arguments: Any, limits: Limits, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.limits = limits
+        self._refused = self._anything = False
+        self._received = 0
+        self._since = 0.0
+        self._watched: Awaited = HEAD
+        self._incoming: asyncio.TimerHandle | None = None
+        self._outgoing: asyncio.TimerHandle | None = None
 
     def awaited(self) -> Awaited:
         """Return what the client is to send next."""
@@ -139,7 +151,7 @@ class Bounded(_Protocol):
             return
         if (awaited := self.awaited()) != self._watched:
             self._watch(awaited)
-        if awaited[0] == "nothing" and self.timeout_keep_alive_task is None and not self._is_answering():
+        if awaited & KIND == NOTHING and self.timeout_keep_alive_task is None and not self._is_answering():
             # What came belonged to an answered request, or to none: uvicorn took it for a request, and waits for ever.
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
@@ -150,13 +162,14 @@ class Bounded(_Protocol):
         if self._incoming is not None:
             self._incoming.cancel()
             self._incoming = None
-        if awaited[0] == "nothing":
+        kind = awaited & KIND
+        if kind == NOTHING:
             return
         self._since = self.loop.time()
         self._received = 0
-        if awaited[0] == "head":
+        if kind == HEAD:
             self._incoming = self.loop.call_later(self.limits.head_time, self._on_slow_head)
-        elif awaited[0] == "body" and self.limits.body_time is not None:
+        elif kind == BODY and self.limits.body_time is not None:
             self._incoming = self.loop.call_later(min(_WINDOW, self.limits.body_time), self._on_window)
 
     def _stop_watching(self) -> None:
@@ -199,12 +212,12 @@ class Bounded(_Protocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        self._watch_next()
         self._watch_unsent()  # a connection that closes waits without end for what is still unsent
 
     def _watch_unsent(self) -> None:
-        unsent = self.transport.get_write_buffer_size()
-        if unsent and self.limits.send_time is not None and self._outgoing is None:
+        if self.limits.send_time is None or self._outgoing is not None:
+            return
+        if unsent := self.transport.get_write_buffer_size():
             self._outgoing = self.loop.call_later(self.limits.send_time, self._on_unsent, unsent)
 
     def _on_unsent(self, before: int) -> None:

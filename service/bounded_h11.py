@@ -6,8 +6,9 @@ from typing import Any, Final
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from .bounded import Awaited, Bounded
-from .limits import BadHead, Limits, check_head
+from .bounded import BODY, HEAD, NEXT, NOTHING, Awaited, Bounded
+from .limits import Limits
+from .request_head import BadHead, check_head
 
 _LENIENT: Final = re.compile(rb"(?i)(?<!\r)\n|\n[ \t]|\ncontent-length:([^\n]*,|(?s:.*)\ncontent-length:)")
 """What h11 lets pass: a line feed alone, a header over two lines, a length that is said twice."""
@@ -17,15 +18,18 @@ class BoundedH11(Bounded, H11Protocol):  # type: ignore[misc]  # it is typed for
     """uvicorn's protocol within `limits`."""
 
     def __init__(self, *arguments: Any, limits: Limits, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.limits = limits
+        super().__init__(*arguments, limits=limits, **options)
         self.conn: _Connection = _Connection(limits)
 
     def awaited(self) -> Awaited:
-        state, number = self.conn.their_state, self.conn.requests
+        state, number = self.conn.their_state, self.conn.requests * NEXT
         if state is h11.IDLE and (number == 0 or self.conn.trailing_data[0]):
-            return "head", number
-        return ("body" if state is h11.SEND_BODY else "nothing"), number
+            return number | HEAD
+        return number | (BODY if state is h11.SEND_BODY else NOTHING)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch_next()  # only now does h11 look at what came meanwhile
 
 
 class _Connection(h11.Connection):
@@ -54,4 +58,5 @@ class _Connection(h11.Connection):
     def _check(self, request: h11.Request, head: bytes) -> None:
         if _LENIENT.search(head):
             raise BadHead(400, "each header must be one line that ends in CRLF, and Content-Length one number")
-        check_head(self._limits, request.http_version.decode(), request.target, list(request.headers))
+        most, headers = self._limits, list(request.headers)
+        check_head(most.head, most.headers, request.http_version.decode(), request.target, headers, len(head))
