@@ -9,7 +9,7 @@ from collections.abc import Awaitable
 from contextvars import Token
 from operator import itemgetter
 from time import perf_counter
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -36,7 +36,7 @@ _NO_RESPONSE: Final = (0, b"", 0, None)
 _NOT_SAID: Final = {"method": "GET", "query_string": b"", "client": None, "scheme": "http", "http_version": ""}
 """What stands for what a scope leaves out."""
 
-_SHARED: Final[dict[str, str]] = {
+_SHARED: Final[dict[Any, Any]] = {
     text: text for text in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "QUERY", "1.0", "1.1", "2", "3")
 }
 """Servers make these texts anew for each request: what the ring keeps, and frees cold, had better be one for all."""
@@ -44,7 +44,6 @@ _SHARED: Final[dict[str, str]] = {
 MAX_LINES: Final = 200
 """Log lines kept of one request."""
 
-_Described: TypeAlias = tuple[Any, Any, Any, Any, Any, Any]
 _described: Final = itemgetter("method", "path", "query_string", "client", "scheme", "http_version")
 """What a scope says of the request, in one call."""
 
@@ -158,9 +157,8 @@ class Exchange:
     async def receive(self) -> Message:
         message = await self.server_receive()
         try:
-            seen = message if isinstance(message, dict) else dict(message)
-            if seen["type"] == "http.request":
-                body = seen.get("body", b"")
+            if message["type"] == "http.request":
+                body = message.get("body", b"")
                 self.request_size += len(body)
                 if self.request_body is not None:
                     self.request_body.add(body)
@@ -173,27 +171,26 @@ class Exchange:
     def send(self, message: Message) -> Awaitable[None]:
         # Not a coroutine: returning the server's own awaitable saves one for each message.
         try:
-            seen = message if isinstance(message, dict) else dict(message)
-            kind = seen["type"]
+            kind = message["type"]
             if kind == "http.response.body":
-                body = seen.get("body", b"")
+                body = message.get("body", b"")
                 self.response_size += len(body)
                 if self.response_body is not None:
                     self.response_body.add(body)
-                if not (seen.get("more_body", False) or self.trailers):
+                if not (message.get("more_body", False) or self.trailers):
                     self.publish(None)
             elif kind == "http.response.start":
                 ttfb = perf_counter() - self.clock
-                headers = seen.get("headers", ())
+                headers = message.get("headers", ())
                 if type(headers) is not list:
                     headers = listed(headers)
-                self.response = seen["status"], encode(headers), len(headers), ttfb
-                if "trailers" in seen:
-                    self.trailers = seen["trailers"]
+                self.response = message["status"], encode(headers), len(headers), ttfb
+                if "trailers" in message:
+                    self.trailers = message["trailers"]
                 if self.plan.echo:
                     message = correlation.echo(message, self.request_id)
             else:
-                self.sending(kind, seen)
+                self.sending(kind, message)
         except Exception as error:
             self.plan.faults.record("send", error)
         return self.server_send(message)
@@ -235,7 +232,6 @@ class Exchange:
         total = perf_counter() - self.clock
         scope, plan, reason = self.scope, self.plan, None
         head, (status, response_head, more, ttfb) = self.head, self.response
-        described: _Described
         try:
             described = _described(scope)
         except KeyError:
@@ -258,12 +254,12 @@ class Exchange:
         self.event = event = Event(  # by position: naming the fields costs half as much again as making the event
             self.started,
             "request",
-            _SHARED.get(method) or method,
+            _SHARED.get(method, method),
             route_template(scope, self.root),
             status,
             client[0] if client else "",
             scheme,
-            _SHARED.get(http_version) or http_version,
+            _SHARED.get(http_version, http_version),
             self.request_size,
             self.response_size,
             ttfb,

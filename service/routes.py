@@ -21,8 +21,6 @@ def route_template(scope: Scope, root: str) -> str | None:
     :param scope: as the application left it: Starlette and FastAPI note there which route they took
     :param root: the root path before the application saw the scope; mounts have appended theirs since
     """
-    if not isinstance(scope, dict):  # which the compiler knows more of than of any mapping
-        scope = dict(scope)
     route = scope.get("route")
     prefix = "" if scope.get("root_path", "") == root else _mounts(scope, root, route)
     if route is None or isinstance(route, Mount):
