@@ -39,7 +39,7 @@ BUILDING = not {"build_ext", "bdist_wheel", "editable_wheel"}.isdisjoint(sys.arg
 
 def compiles() -> bool:
     """Whether this machine looks as if it could."""
-    compiler = shlex.split(sysconfig.get_config_var("CC") or "")
+    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "")
     headers = Path(sysconfig.get_path("include"), "Python.h")
     return bool(compiler) and shutil.which(compiler[0]) is not None and headers.exists()
 
