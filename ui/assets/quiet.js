@@ -5,13 +5,14 @@
   "use strict";
   const PATIENCE = 10000; // milliseconds; it was not there: some other version of Gradio
   const end = new Error("the loading sign has ended");
+  const now = performance.now;
+
+  // For good, not for the one failure that is expected: a page that leaves may still draw a frame.
+  addEventListener("error", (event) => { if (event.error === end) event.preventDefault(); });
 
   window.reqscope.quiet = function () {
-    const now = performance.now;
     const restore = () => { clearTimeout(timer); performance.now = now; };
     const timer = setTimeout(restore, PATIENCE);
-    const expected = (event) => { if (event.error === end) { event.preventDefault(); removeEventListener("error", expected); } };
-    addEventListener("error", expected);
     performance.now = function () {
       if (!new Error().stack.includes("/statustracker-")) return now.call(performance);
       restore();
