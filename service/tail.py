@@ -19,6 +19,8 @@ from httpx_sse import EventSource, ServerSentEvent
 
 from reqscope.bus.visible import visible
 
+from .unreachable import reason
+
 Render: TypeAlias = Callable[[dict[str, Any]], str]
 Say: TypeAlias = Callable[[str], None]
 
@@ -122,7 +124,7 @@ class _Tail:
         except httpx.ReadTimeout:
             raise _Dropped(f"nothing came for {_SILENT_FOR:.0f} s") from None
         except httpx.TransportError as error:
-            raise _Dropped(_reason(error)) from None
+            raise _Dropped(reason(error)) from None
 
     def _check(self, response: httpx.Response) -> None:
         url, status = self._source.url, response.status_code
@@ -193,11 +195,6 @@ def _refusal(url: str, status: int, body: bytes) -> str:
             "Its port is not that of the API, and it may be below a path, as in http://127.0.0.1:8000/reqscope."
         )
     return f"{url} refuses: {visible(str(detail))}"
-
-
-def _reason(error: httpx.TransportError) -> str:
-    text = str(error).removeprefix("[Errno ")
-    return visible(text.partition("] ")[2] or text or type(error).__name__)
 
 
 def _is_address(url: str) -> bool:

@@ -45,6 +45,7 @@ _SCRIPTS: Final = (
     "account.js",
     "suggest.js",
     "detail.js",
+    "body.js",
     "compare.js",
     "resend.js",
     "connection.js",

@@ -9,9 +9,12 @@ from typing import Annotated, Any, Final, TypeAlias
 
 import typer
 from pydantic import ValidationError
+from rich.markup import escape
 
 from reqscope.service.settings import Settings
-from reqscope.service.terminal import fail
+from reqscope.service.terminal import err, fail
+
+from .misspelt import misspelt
 
 Command: TypeAlias = Callable[..., None]
 Given: TypeAlias = dict[str, Any]
@@ -99,6 +102,8 @@ def settings_flags(but: str = "") -> Callable[[Command], Command]:
 
 def read_settings(given: Given) -> Settings:
     """Return the settings, from flags over the environment, or end the command with what is wrong with them."""
+    for variable, meant in misspelt(os.environ):
+        err.print(f"[bold yellow]warning:[/] ${escape(variable)} sets nothing: is {meant} meant?", soft_wrap=True)
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:

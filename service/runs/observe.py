@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from reqscope.bus.visible import visible
+from reqscope.service.unreachable import reason
 
 from .figures import duration, number, share
 from .model import Run, decode_run
@@ -227,7 +228,7 @@ def _call(client: httpx.Client, method: str, path: str, content: object = None) 
         answer = client.request(method, path, json=content)
     except httpx.HTTPError as error:
         raise ObserveError(
-            f"no Reqscope answers at {client.base_url} ({visible(str(error)) or type(error).__name__}); start one with "
+            f"no Reqscope answers at {client.base_url} ({reason(error)}); start one with "
             "`reqscope run module:app`, or say where its panel is with --url"
         ) from None
     if answer.status_code >= 400:

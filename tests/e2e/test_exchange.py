@@ -26,6 +26,10 @@ async def order(order: int, request: Request):
     structlog.get_logger().warning("nearly sold out", left=2)
     return {"order": order, "access_token": "tok-3f9a8c"}
 
+@app.post("/any/{kind}")
+async def any_body(request: Request):
+    return {"bytes": len(await request.body())}
+
 @app.get("/broken")
 async def broken():
     raise LookupError("no shelf with password=hunter2")
@@ -68,6 +72,29 @@ def test_bodies_and_log_lines_are_beside_the_request_and_secrets_are_not(server:
     for secret in ("hunter2", "tok-3f9a8c", "4111 1111 1111 1111"):
         assert secret not in page.content()
         assert secret not in httpx.get(f"{server.panel}/api/events/{server.events()[-1]['id']}").text
+
+
+def test_a_form_is_a_table_and_what_is_no_text_is_hexadecimal(server: Server, open_page: OpenPage) -> None:
+    page = open_page(server.panel)
+    httpx.post(f"{server.api}/any/form", data={"name": "Ada & Bob", "password": "hunter2", "note": ""})
+    detail_of(page, "/any/form")
+    page.get_by_role("tab", name="Request").click()
+    shown = page.get_by_role("tabpanel")
+
+    expect(shown.get_by_role("heading", name="Request body, form")).to_be_visible()
+    for name, value in (("name", "Ada & Bob"), ("password", "[redacted]"), ("note", "(empty)")):
+        expect(shown.get_by_role("row", name=name).last.get_by_role("cell")).to_contain_text(value)
+
+    httpx.post(f"{server.api}/any/bytes", content=bytes(range(0x7C, 0x86)) + b"reqscope")
+    detail_of(page, "/any/bytes")
+
+    expect(shown.get_by_role("heading", name="Request body, not text")).to_be_visible()
+    lines = shown.locator(".rq-hex").inner_text().splitlines()
+    assert lines == [
+        "0000  7c 7d 7e 7f 80 81 82 83  |}~·····",
+        "0008  84 85 72 65 71 73 63 6f  ··reqsco",
+        "0010  70 65                    pe",
+    ]
 
 
 def test_an_exception_has_its_traceback_and_is_grouped(server: Server, open_page: OpenPage) -> None:

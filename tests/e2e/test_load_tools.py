@@ -263,7 +263,7 @@ def test_ctrl_c_reaches_the_command_and_ends_the_run(shop: Shop) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "says"),
     [
-        (["--url", "http://127.0.0.1:9", "--", "true"], 1, "no Reqscope answers"),
+        (["--url", "http://127.0.0.1:9", "--", "true"], 1, "127.0.0.1:9 (Connection refused)"),
         (["--fail-if", "p95<5", "--", "true"], 2, "not a threshold"),
         (["--fail-if", "p(95)<+5%", "--", "true"], 2, "--baseline"),
         (["--report", "report.pdf", "--", "true"], 2, "report.pdf"),

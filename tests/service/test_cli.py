@@ -118,6 +118,12 @@ class TestConfig:
             r"^redact\s+\(none\)\s+REQSCOPE_REDACT\s", run("config", REQSCOPE_REDACT="").stdout, re.MULTILINE
         )
 
+    def test_a_variable_that_is_misspelt_is_said_and_what_else_is_there_is_not(self, run: Run) -> None:
+        result = run("config", REQSCOPE_BODYS="all", REQSCOPE_TOKEN="x", REQSCOPE_SERVICE_HOST="10.0.0.1")
+
+        assert result.returncode == 0
+        assert result.stderr.splitlines() == ["warning: $REQSCOPE_BODYS sets nothing: is REQSCOPE_BODIES meant?"]
+
 
 class TestBadValues:
     @pytest.mark.guarantees("F41")

@@ -145,13 +145,12 @@
     request(event) { return this.half("Request", event["http.request.body.size"], event["http.request.headers"], event["http.request.body"]); }
     response(event) { return this.half("Response", event["http.response.body.size"], event["http.response.headers"], event["http.response.body"]); }
     half(title, size = 0, headers = [], body) {
-      const { formatSize } = window.reqscope;
+      const { formatSize, readable } = window.reqscope;
       const parts = [this.table([["Body size", formatSize(size)], ...headers])];
       if (!body) return parts;
       const part = body.captured < size ? `, ${formatSize(body.captured)} of ${formatSize(size)} captured` : "";
-      parts.push(make("h3", `${title} body${body.base64 === undefined ? "" : ", base64"}${part}`));
-      parts.push(body.withheld ? make("p", `Withheld: ${body.withheld}.`) : make("pre", body.base64 ?? pretty(body.text ?? "")));
-      return parts;
+      const [form, shown] = body.withheld ? ["", make("p", `Withheld: ${body.withheld}.`)] : readable(body, headers, this.table);
+      return [...parts, make("h3", `${title} body${form}${part}`), shown];
     }
     related(event) {
       const { term } = window.reqscope;
