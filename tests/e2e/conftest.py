@@ -17,12 +17,13 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests import nursery
 from tests.nursery import Process
 
 DEADLINE = 30.0
+expect.set_options(timeout=DEADLINE * 1000)  # five seconds otherwise, and a machine that does other things takes longer
 STARTUP = 120.0
 """Seconds for a process to start. It imports Gradio, which takes long on a machine that does other things."""
 
