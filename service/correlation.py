@@ -83,6 +83,13 @@ def begin(headers: Collection[Pair], head: bytes, number: int, afresh: bool = Fa
     return request_id, (_request_id.set(request_id), _trace_id.set(trace_id), _span_id.set(span_id))
 
 
+def named(headers: Collection[Pair]) -> tuple[str, Trace | None]:
+    """Return what `given` and `trace` do, at little cost for most requests, which name neither."""
+    if _NAMES.isdisjoint(map(_name, headers)):
+        return "", None
+    return given(headers), trace(headers)
+
+
 def _look(headers: Collection[Pair], head: bytes, request_id: str) -> tuple[str, Trace | None]:
     if not _NAMES.isdisjoint(map(_name, headers)):
         return given(headers) or request_id, trace(headers)

@@ -23,6 +23,8 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 _PER_LINE: Final = 250
+_KNOWN: Final = 512
+_LONGEST: Final = 1024
 
 _WITHHELD: Final = Glance("[withheld]", b"", None, None, b"")
 
@@ -39,6 +41,7 @@ class Gate:
         self.redaction = redaction
         self.faults = faults
         self.body_cap = body_cap
+        self._harmless: dict[bytes, Headers] = {}
 
     def __reduce__(self) -> str:
         # Every sealed exchange holds its gate: this keeps raw secrets out of pickles. JSON encoders refuse it anyway.
@@ -50,6 +53,24 @@ class Gate:
 
     def headers(self, headers: Headers) -> Headers:
         return self._safely(self.redaction.headers, headers, ())
+
+    def head(self, head: bytes) -> tuple[Headers, Headers]:
+        """Return headers as they were captured, secrets and all, and as they may be seen.
+
+        A client sends the same ones over and over, and so does an application. Those in which nothing was masked are
+        remembered, and are one object for all events that have them.
+        """
+        if (known := self._harmless.get(head)) is not None:
+            return known, known
+        captured = self.unpack(head)
+        shown = self.headers(captured)
+        if shown != captured:
+            return captured, shown
+        if captured and len(head) <= _LONGEST:
+            if len(self._harmless) >= _KNOWN:  # they come from clients: one that fills it does not keep it from working
+                self._harmless.clear()
+            self._harmless[head] = captured
+        return captured, captured
 
     def query(self, query: bytes) -> bytes:
         return self._safely(self.redaction.query, query, b"") if query else query
@@ -159,15 +180,15 @@ class SealedExchange(msgspec.Struct, array_like=True, tag=0, gc=False):
 
     def _open(self, event: Event) -> None:
         gate = self.gate
-        request_headers, response_headers = gate.unpack(self.request_head), gate.unpack(self.response_head)
+        request_headers, event.request_headers = gate.head(self.request_head)
+        response_headers, event.response_headers = gate.head(self.response_head)
         event.path = gate.path(self.path)
         event.query = gate.query(self.query)
-        event.request_headers = gate.headers(request_headers)
-        event.response_headers = gate.headers(response_headers)
-        event.request_id = gate.text(self.request_id or correlation.given(request_headers))
+        request_id, trace = correlation.named(request_headers)
+        event.request_id = gate.text(self.request_id or request_id)
         if self.body:
             event.body = gate.content(self.body, _content_type(request_headers))
-        if (trace := correlation.trace(request_headers)) is not None:
+        if trace is not None:
             event.trace_id, event.span_id = trace
         if self.request_body is not None or self.response_body is not None:
             place = f"{event.route} {event.path}"

@@ -111,6 +111,45 @@ async def sealed_event(bus: EventBus, app: ASGIApp, **options: Any) -> Event:
     return event
 
 
+class TestHeadersThatComeAgain:
+    def opened(self, gate: Gate, head: bytes) -> Event:
+        return Event(time=0, sealed=SealedExchange(gate, "/x", b"", bytes(bytearray(head)), b"")).open()
+
+    def test_those_with_no_secret_are_one_object_for_all_events(self) -> None:
+        gate, head = Gate(Redaction(), Faults(), CAP), pack([(b"host", b"shop.example"), (b"accept", b"*/*")])
+
+        one, other = self.opened(gate, head), self.opened(gate, head)
+
+        assert one.request_headers == ((b"host", b"shop.example"), (b"accept", b"*/*"))
+        assert one.request_headers is other.request_headers
+
+    def test_those_with_a_secret_are_masked_each_time_and_not_kept(self) -> None:
+        gate, head = Gate(Redaction(), Faults(), CAP), pack([(b"host", b"x"), (b"authorization", SECRET.encode())])
+
+        events = [self.opened(gate, head) for _ in range(3)]
+
+        assert all(SECRET.encode() not in event.request_headers[1][1] for event in events)
+        assert SECRET not in repr(vars(gate))
+
+    def test_those_that_cannot_be_read_are_a_fault_each_time(self) -> None:
+        faults = Faults()
+        gate = Gate(Redaction(), faults, CAP)
+
+        assert [self.opened(gate, b"torn").request_headers for _ in range(3)] == [(), (), ()]
+        assert faults.statistics().total == 3
+
+    def test_those_of_a_client_that_never_sends_the_same_take_bounded_memory(self) -> None:
+        gate = Gate(Redaction(), Faults(), CAP)
+
+        for number in range(2_000):
+            head = pack([(b"x-number", b"n%d" % number)])
+            assert self.opened(gate, head).request_headers == ((b"x-number", b"n%d" % number),)
+        self.opened(gate, long := pack([(b"x-long", b"word " * 400)]))
+
+        assert len(gate._harmless) <= 512
+        assert long not in gate._harmless
+
+
 async def failing(scope: Scope, receive: Receive, send: Send) -> None:
     await answering(json.dumps({"token": SECRET}).encode())(scope, receive, send)
     raise ZeroDivisionError(f"password={SECRET}")
