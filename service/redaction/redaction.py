@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from reqscope.bus.event import Headers
 
@@ -12,6 +12,8 @@ from .masks import edited, mask
 from .names import SENSITIVE, Names
 from .plain import plain
 from .shapes import Shapes
+
+T = TypeVar("T")
 
 _SHORTEST_SECRET: Final = 5
 _MOST_ROUNDS: Final = 8
@@ -36,7 +38,9 @@ class Redaction:
         shapes = Shapes(self._names, patterns=patterns)
         self._shapes = shapes
         self._bodies = Bodies(self._names, shapes, patterns=patterns)
-        self._harmless = _Harmless()
+        self._harmless: _Harmless[tuple[bytes, bytes]] = _Harmless()
+        self._harmless_queries: _Harmless[bytes] = _Harmless()
+        self._harmless_paths: _Harmless[str] = _Harmless()
 
     def headers(self, headers: Iterable[tuple[bytes, bytes]]) -> Headers:
         """Return the same headers in the same order, what is secret in their values masked.
@@ -55,13 +59,21 @@ class Redaction:
 
     def query(self, query: bytes) -> bytes:
         """Return the same query string, the values of sensitive parameters masked, and secrets inside other values."""
-        return query if self._off or not query else _settled(query, self._query)
+        if self._off or not query or query in self._harmless_queries:
+            return query
+        redacted = _settled(query, self._query)
+        if redacted == query:
+            self._harmless_queries.remember(query, len(query))
+        return redacted
 
     def path(self, path: str) -> str:
         """Return the same path, without what looks like a secret or is a sensitive matrix parameter: `;token=x`."""
-        if self._off or len(path) < _SHORTEST_SECRET:
+        if self._off or len(path) < _SHORTEST_SECRET or path in self._harmless_paths:
             return path
-        return _redacted(path, self._path)
+        redacted = _redacted(path, self._path)
+        if redacted == path:
+            self._harmless_paths.remember(path, len(path))
+        return redacted
 
     def text(self, text: str) -> str:
         """Return the same text, such as a log line or a traceback, what is secret in it masked.
@@ -99,7 +111,7 @@ class Redaction:
         else:
             redacted = value if plain(value) else self._unnamed(name, value)
         if redacted == value and not value.isdigit():  # lengths are many, and plain to see
-            self._harmless.remember(name, value)
+            self._harmless.remember((name, value), len(name) + len(value))
         return redacted
 
     def _named(self, name: bytes, value: bytes) -> bytes:
@@ -134,17 +146,17 @@ class Redaction:
         return edited(text, self._shapes.text(text))
 
 
-class _Harmless(set[tuple[bytes, bytes]]):
-    """Headers that need no masking. Most come again and again, and are then known at a glance."""
+class _Harmless(set[T]):
+    """What needs no masking. Most headers, paths and queries come again and again, and are then known at a glance."""
 
     _BOUND = 4096  # they come from clients
     _LONGEST = 256
 
-    def remember(self, name: bytes, value: bytes) -> None:
-        if len(name) + len(value) <= self._LONGEST:
+    def remember(self, what: T, size: int) -> None:
+        if size <= self._LONGEST:
             if len(self) >= self._BOUND:
                 self.clear()  # a client that fills it does not keep it from working again
-            self.add((name, value))
+            self.add(what)
 
 
 def _every(_: bytes) -> bool:
