@@ -76,7 +76,8 @@ class BoundedHttpTools(Bounded, HttpToolsProtocol):  # type: ignore[misc]  # it 
         self._size = self._payload = 0
 
     def on_headers_complete(self) -> None:
-        limits, parser = self.limits, self.parser
+        limits = self.limits
+        parser: Any = self.parser  # which is None only once the connection is lost, and nothing is parsed any more
         check_head(limits.head, limits.headers, parser.get_http_version(), self.url, self.headers, self._came)
         self._awaited += 1
         self._size = 0

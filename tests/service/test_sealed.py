@@ -146,8 +146,9 @@ class TestHeadersThatComeAgain:
             assert self.opened(gate, head).request_headers == ((b"x-number", b"n%d" % number),)
         self.opened(gate, long := pack([(b"x-long", b"word " * 400)]))
 
-        assert len(gate._harmless) <= 512
-        assert long not in gate._harmless
+        remembered = gate._harmless  # pyright: ignore[reportPrivateUsage]
+        assert len(remembered) <= 512
+        assert long not in remembered
 
 
 async def failing(scope: Scope, receive: Receive, send: Send) -> None:
