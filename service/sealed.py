@@ -23,8 +23,9 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 _PER_LINE: Final = 250
-_KNOWN: Final = 512
-_LONGEST: Final = 1024
+_MOST_HEADS: Final = 512
+_LONGEST_HEAD: Final = 1024
+"""Bytes. With `_MOST_HEADS` it bounds what is remembered of heads, which come from clients."""
 
 _WITHHELD: Final = Glance("[withheld]", b"", None, None, b"")
 
@@ -66,9 +67,9 @@ class Gate:
         shown = self.headers(captured)
         if shown != captured:
             return captured, shown
-        if captured and len(head) <= _LONGEST:
-            if len(self._harmless) >= _KNOWN:  # they come from clients: one that fills it does not keep it from working
-                self._harmless.clear()
+        if captured and len(head) <= _LONGEST_HEAD:
+            if len(self._harmless) >= _MOST_HEADS:
+                self._harmless.clear()  # a client that fills it does not keep it from working again
             self._harmless[head] = captured
         return captured, captured
 

@@ -119,7 +119,8 @@ class TestConfig:
         )
 
     def test_a_variable_that_is_misspelt_is_said_and_what_else_is_there_is_not(self, run: Run) -> None:
-        result = run("config", REQSCOPE_BODYS="all", REQSCOPE_TOKEN="x", REQSCOPE_SERVICE_HOST="10.0.0.1")
+        elsewhere = {f"REQSCOPE_{name}": "x" for name in ("URL", "TOKEN", "RUN", "COMPILE", "SERVICE_HOST")}
+        result = run("config", REQSCOPE_BODYS="all", **elsewhere)
 
         assert result.returncode == 0
         assert result.stderr.splitlines() == ["warning: $REQSCOPE_BODYS sets nothing: is REQSCOPE_BODIES meant?"]

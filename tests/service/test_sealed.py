@@ -146,6 +146,7 @@ class TestHeadersThatComeAgain:
             assert self.opened(gate, head).request_headers == ((b"x-number", b"n%d" % number),)
         self.opened(gate, long := pack([(b"x-long", b"word " * 400)]))
 
+        # Nothing public shows what is remembered, and that is what must be bounded.
         remembered = gate._harmless  # pyright: ignore[reportPrivateUsage]
         assert len(remembered) <= 512
         assert long not in remembered

@@ -11,11 +11,11 @@
   window.reqscope.readable = function (content, headers, table) {
     if (content.base64 !== undefined) return hexadecimal(content.base64);
     const type = headers.find(([name]) => name.toLowerCase() === "content-type")?.[1] ?? "";
-    const fields = FORM.test(type) ? content.text.split("&") : [];
-    if (fields.length && fields.length <= MOST_FIELDS && fields.every((field) => field.includes("="))) {
+    const text = content.text ?? "", fields = text.split("&");
+    if (FORM.test(type) && fields.length <= MOST_FIELDS && fields.every((field) => field.includes("="))) {
       return [", form", table(fields.map(decoded))];
     }
-    return ["", make("pre", pretty(content.text ?? ""))];
+    return ["", make("pre", pretty(text))];
   };
 
   function decoded(field) {
