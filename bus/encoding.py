@@ -10,6 +10,9 @@ _UNSAFE: Final = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2
 """Characters that JSON may hold raw and a terminal or a line reader must not see: DEL, the C1 controls (U+009B
 begins an escape sequence), line and paragraph separators, bidirectional marks, and the byte order mark."""
 
+_DELETE: Final = 0x7F
+"""As a number: of bytes in bytes, Python 3.11 raises an exception inside before it looks."""
+
 _DEEPEST: Final = 64
 _LONGEST_INTEGER: Final = 13_000
 """Bits. Python refuses to print integers of more than 4300 digits, and few readers take them."""
@@ -54,7 +57,7 @@ def _encode(value: object, encoder: msgspec.json.Encoder) -> bytes:
 
 
 def _escape(data: bytes) -> bytes:
-    if data.isascii() and b"\x7f" not in data:
+    if data.isascii() and _DELETE not in data:
         return data
     return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", data.decode()).encode()
 

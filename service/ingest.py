@@ -1,11 +1,9 @@
 """The data plane: `POST /log`, `POST /events` and OTLP, as plain ASGI in front of an ordinary application."""
 
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Callable, Sequence
 from typing import Final
 
-import anyio
 import msgspec
 from anyio import to_thread
 from anyio.lowlevel import checkpoint
@@ -13,22 +11,22 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from reqscope.bus import Event, EventBus, SinkRunner
 from reqscope.bus.encoding import encode
-from reqscope.bus.event import OVERHEAD, Sealed
+from reqscope.bus.event import Sealed
 
-from .acks import AckError, acknowledging
+from .acks import acknowledging
 from .batches import Batch, BatchError, read_batch
 from .encodings import Undecodable, decode, known_encodings
 from .exchange import DISCONNECTED
 from .faults import Faults
-from .heads import BESIDE, listed, pack
 from .hosts import Hosts
 from .origins import Origins
 from .otlp import SIGNALS, NotOtlp, OtlpCounts, Receiver
 from .otlp_answers import JSON, PROTOBUF, refused
+from .posted import ClientDisconnected, Post, Refusal
 from .problems import PROBLEM, problem, respond
 from .redaction import Redaction
 from .routes import below_root
-from .sealed import Gate, SealedExchange, SealedRecord
+from .sealed import Gate, SealedRecord
 
 ROUTES: Final = ("/log", "/events", *SIGNALS)
 MAX_BODY: Final = 1 << 20
@@ -37,8 +35,6 @@ _FOREIGN: Final = "a page of another site sent this; if it may, name that site i
 _ECHO: Final = 1_000
 _NO_TOKEN: Final = "send a token: Authorization: Bearer …, made by `reqscope token add NAME --scope ingest`"
 _LARGE: Final = 1 << 20
-_MAX_DISCARDED: Final = 64 << 20
-_DISCARD_FOR: Final = 2.0
 _PUBLISH_AT_ONCE: Final = 1_000
 """Events published before the event loop gets a turn, so that readers keep up with a large batch."""
 _TURN: Final = 0.002
@@ -93,56 +89,64 @@ class DataPlane:
         self._sinks = sinks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        route = self._routes.get(below_root(scope)) if scope["type"] == "http" else None
-        if route is None:
+        route = below_root(scope) if scope["type"] == "http" else ""
+        answer = self._routes.get(route)
+        if answer is None:
             await self._app(scope, receive, send)
             return
-        post = _Post(self._bus, self._gate, scope)
-        body = _Body(post.headers, receive)
+        post = Post(scope, receive, route, self._gate)
         try:
-            if self._bus.closed:
-                raise Refusal(503, "the monitor is going down", ((b"retry-after", b"1"),))
-            if (refusal := self._hosts.refusal(scope)) is not None:
-                raise Refusal(400, refusal)
-            if self._origins.is_foreign(scope):
-                raise Refusal(403, _FOREIGN)
-            if not self._guard(scope):
-                raise Refusal(401, _NO_TOKEN, ((b"www-authenticate", b'Bearer realm="reqscope"'),))
-            if scope["method"] != "POST":
-                raise Refusal(405, f"{scope['path']} takes POST only", ((b"allow", b"POST"),))
-            await route(post, body, send)
+            self._admit(scope)
+            await answer(post, send)
         except Refusal as refusal:
-            answer, content_type = post.refused(refusal)
-            post.publish(refusal.status).response_size = len(answer)
-            await body.discard()
-            # What is still to come is not read: closing is the only way not to be sent all of it.
-            headers = (*refusal.headers, (b"connection", b"close"))
-            await respond(send, refusal.status, answer, content_type, headers)
+            await self._refuse(post, refusal, send)
         except ClientDisconnected:
-            post.publish(499, error=DISCONNECTED)
+            post.publish(self._bus, 499, error=DISCONNECTED)
 
-    async def _log(self, post: "_Post", body: "_Body", send: Send) -> None:
-        content = await body.read(MAX_BODY)
-        async with self._acknowledging(post) as published:
-            event = post.publish(200, content)
+    def _admit(self, scope: Scope) -> None:
+        if self._bus.closed:
+            raise Refusal(503, "the monitor is going down", ((b"retry-after", b"1"),))
+        if (refusal := self._hosts.refusal(scope)) is not None:
+            raise Refusal(400, refusal)
+        if self._origins.is_foreign(scope):
+            raise Refusal(403, _FOREIGN)
+        if not self._guard(scope):
+            raise Refusal(401, _NO_TOKEN, ((b"www-authenticate", b'Bearer realm="reqscope"'),))
+        if scope["method"] != "POST":
+            raise Refusal(405, f"{scope['path']} takes POST only", ((b"allow", b"POST"),))
+
+    async def _refuse(self, post: Post, refusal: Refusal, send: Send) -> None:
+        answer, content_type = problem(refusal.status, str(refusal)), PROBLEM
+        if post.route in SIGNALS and post.content_type in (PROTOBUF, JSON):  # in the words of OTLP for who speaks them
+            answer, content_type = refused(post.content_type, str(refusal)), post.content_type.encode()
+        post.publish(self._bus, refusal.status).response_size = len(answer)
+        await post.discard()
+        # What is still to come is not read: closing is the only way not to be sent all of it.
+        headers = (*refusal.headers, (b"connection", b"close"))
+        await respond(send, refusal.status, answer, content_type, headers)
+
+    async def _log(self, post: Post, send: Send) -> None:
+        content = await post.read(MAX_BODY)
+        async with acknowledging(post.query, self._sinks) as published:
+            event = post.publish(self._bus, 200, content)
             published([event])
         answer = encode(Logged("logged", f"API received: {_echo(content)}", event.seq, self._bus.event_id(event)))
         event.response_size = len(answer)
         await respond(send, 200, answer)
 
-    async def _events(self, post: "_Post", body: "_Body", send: Send) -> None:
-        content = await _decoded(post.headers, await body.read(MAX_BATCH))
+    async def _events(self, post: Post, send: Send) -> None:
+        content = await _decoded(post.headers, await post.read(MAX_BATCH))
         try:
             batch = await _read(content, post.content_type, post.client, self._record)
         except BatchError as error:
             raise Refusal(error.status, str(error)) from None
         await self._mask_routes(batch.events)
-        async with self._acknowledging(post) as published:
+        async with acknowledging(post.query, self._sinks) as published:
             await self._publish(batch.events, published)
         counts = {"accepted": len(batch.events), "rejected": batch.rejected, "errors": batch.errors}
         if batch.rejected and not batch.events:
             answer = problem(400, "none of the records could be read", **counts)
-            post.publish(400).response_size = len(answer)
+            post.publish(self._bus, 400).response_size = len(answer)
             await respond(send, 400, answer, PROBLEM)
         else:
             await respond(send, 200, encode(counts))
@@ -160,8 +164,8 @@ class DataPlane:
             for event in events:
                 event.route = masked[event.route]
 
-    async def _export(self, post: "_Post", body: "_Body", send: Send) -> None:
-        content = await _decoded(post.headers, await body.read(MAX_BATCH))
+    async def _export(self, post: Post, send: Send) -> None:
+        content = await _decoded(post.headers, await post.read(MAX_BATCH))
         try:
             received = await self._receiver.receive(post.route, post.content_type, content)
         except NotOtlp as error:
@@ -180,137 +184,6 @@ class DataPlane:
             some = events[start : start + _PUBLISH_AT_ONCE]
             self._bus.publish_all(some)
             published(some)
-
-    @asynccontextmanager
-    async def _acknowledging(self, post: "_Post") -> AsyncGenerator[Callable[[Sequence[Event]], None]]:
-        """At the end of the block, wait until what was published in it is on the disk, if the client asked for that."""
-        try:
-            async with acknowledging(post.query, self._sinks) as published:
-                yield published
-        except AckError as error:
-            headers = ((b"retry-after", b"1"),) if error.status == 503 else ()
-            raise Refusal(error.status, str(error), headers) from None
-
-
-class Refusal(Exception):
-    """A request that gets a problem answer.
-
-    :ivar status: its HTTP status
-    """
-
-    def __init__(self, status: int, detail: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.headers = headers
-
-
-class ClientDisconnected(Exception):
-    """The client went away before it had sent everything."""
-
-
-class _Post:
-    """One request to an ingest route, as far as its event needs it."""
-
-    __slots__ = ("_bus", "_clock", "_gate", "_scope", "_time", "client", "headers", "route")
-
-    def __init__(self, bus: EventBus, gate: Gate, scope: Scope) -> None:
-        self._bus = bus
-        self._gate = gate
-        self._scope = scope
-        self._time = time.time_ns()
-        self._clock = time.perf_counter()
-        peer = scope.get("client")
-        self.client: str = peer[0] if peer else ""
-        self.headers: dict[bytes, bytes] = dict(scope["headers"])
-        self.route = below_root(scope)
-
-    @property
-    def query(self) -> bytes:
-        query: bytes = self._scope["query_string"]
-        return query
-
-    @property
-    def content_type(self) -> str:
-        """Without its parameters."""
-        return self.headers.get(b"content-type", b"").partition(b";")[0].strip().lower().decode("latin-1")
-
-    def refused(self, refusal: Refusal) -> tuple[bytes, bytes]:
-        """Return the body and the type of a refusal: in the words of OTLP for who speaks them."""
-        if self.route in SIGNALS and self.content_type in (PROTOBUF, JSON):
-            return refused(self.content_type, str(refusal)), self.content_type.encode()
-        return problem(refusal.status, str(refusal)), PROBLEM
-
-    def publish(self, status: int, body: bytes = b"", error: str | None = None) -> Event:
-        scope = self._scope
-        path, query = scope["path"], scope["query_string"]
-        headers = listed(scope["headers"])
-        head = pack(headers)
-        event = Event(
-            time=self._time,
-            kind="log" if status == 200 else "request",
-            method=scope["method"],
-            route=self.route,
-            status=status,
-            client=self.client,
-            scheme=scope.get("scheme", "http"),
-            http_version=scope["http_version"],
-            request_size=len(body),
-            total=time.perf_counter() - self._clock,
-            error=error,
-            size=OVERHEAD + len(path) + len(query) + len(head) + BESIDE * len(headers) + len(body),
-            sealed=SealedExchange(self._gate, path, query, head, b"", body=body),
-        )
-        self._bus.publish(event)
-        return event
-
-
-class _Body:
-    """The body of a request, which can be read once."""
-
-    __slots__ = ("_declared", "_ended", "_expects", "_receive")
-
-    def __init__(self, headers: dict[bytes, bytes], receive: Receive) -> None:
-        self._receive = receive
-        self._declared = headers.get(b"content-length", b"0")
-        self._expects = b"expect" in headers
-        self._ended = False
-
-    async def read(self, limit: int) -> bytes:
-        """Read all of it, refusing as early as possible one that is too large."""
-        too_large = Refusal(413, f"the body is larger than {limit} bytes")
-        if not self._declared.isdigit():
-            raise Refusal(400, "Content-Length is not a number")
-        if self._is_beyond(limit):
-            raise too_large
-        chunks: list[bytes] = []
-        size = 0
-        while not self._ended:
-            chunk = await self._next()
-            size += len(chunk)
-            if size > limit:
-                raise too_large
-            chunks.append(chunk)
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-    async def discard(self) -> None:
-        """Read what a refused client still sends, within reason: many hear an answer only when they have sent all."""
-        if self._expects or not self._declared.isdigit() or self._is_beyond(_MAX_DISCARDED):
-            return
-        left = _MAX_DISCARDED
-        with anyio.move_on_after(_DISCARD_FOR), suppress(ClientDisconnected):
-            while left > 0 and not self._ended:
-                left -= len(await self._next())
-
-    def _is_beyond(self, limit: int) -> bool:
-        return len(self._declared) > 19 or int(self._declared) > limit
-
-    async def _next(self) -> bytes:
-        message = await self._receive()
-        if message["type"] != "http.request":
-            raise ClientDisconnected
-        self._ended = not message.get("more_body", False)
-        chunk: bytes = message.get("body", b"")
-        return chunk
 
 
 async def _read(content: bytes, content_type: str, client: str, sealed: Sealed) -> Batch:
