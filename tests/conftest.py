@@ -18,7 +18,7 @@ from .outcomes import Recorder
 os.environ["SSL_CERT_DIR"] = str(Path(__file__).parent)
 
 settings.register_profile(
-    "fast", derandomize=True, deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow]
+    "fast", derandomize=True, deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("prove", settings.get_profile("fast"), derandomize=False, max_examples=2_000)
 settings.load_profile("prove" if PROVE else "fast")

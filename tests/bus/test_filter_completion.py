@@ -9,7 +9,7 @@ from reqscope.bus import Filter
 from reqscope.bus.filter_completion import MAX_COMPLETIONS, complete
 from reqscope.bus.filter_fields import FIELDS
 
-FAST = settings(derandomize=True, deadline=None, max_examples=300)
+FAST = settings(derandomize=True, deadline=None, max_examples=100)
 
 SEEN = {"route": ["/items", "/items/{id}", "/a b", "/a*"], "host": ["api:80"], "header": ["X-Tenant", "x-cache"]}
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from reqscope.bus import Event, Filter, FilterError
 
-FAST = settings(derandomize=True, deadline=None, max_examples=300)
+FAST = settings(derandomize=True, deadline=None, max_examples=100)
 
 DURATIONS = st.integers(0, 10**10).map(lambda microseconds: microseconds / 1e6)
 

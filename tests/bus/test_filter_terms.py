@@ -9,7 +9,7 @@ from reqscope.bus.encoding import encode
 from reqscope.bus.filters import term
 from reqscope.bus.schema import Summary, view
 
-FAST = settings(derandomize=True, deadline=None, max_examples=300)
+FAST = settings(derandomize=True, deadline=None, max_examples=100)
 
 MENTIONED = st.text('aB/*"\\, ():-.é\n', max_size=6) | st.text(max_size=4)
 SHOWN = st.builds(

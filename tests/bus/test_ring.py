@@ -284,7 +284,7 @@ class RingMachine(RuleBasedStateMachine):
 
 
 TestRingMachine = RingMachine.TestCase
-TestRingMachine.settings = settings(derandomize=True, deadline=None, max_examples=100, stateful_step_count=40)
+TestRingMachine.settings = settings(derandomize=True, deadline=None, max_examples=50, stateful_step_count=40)
 
 
 @given(

@@ -391,7 +391,7 @@ def outcome(body: bytes, content_type: str) -> Batch | BatchError:
         return error
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(BODIES, st.sampled_from(["application/x-ndjson", "application/json", "", "text/plain"]))
 @example(b'{"http.response.status_code":1' + b"0" * 9_000 + b"}", "")
 def test_no_body_does_more_than_be_refused_and_every_line_is_accounted_for(body: bytes, content_type: str) -> None:

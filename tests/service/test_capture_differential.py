@@ -176,7 +176,7 @@ def test_headers_of_any_form_are_the_servers_to_read(kind: str, start: str, form
 @pytest.mark.parametrize("kind", ["http", "websocket", "lifespan"])
 @each_backend
 def test_an_application_of_any_steps_is_the_same_with_capture(backend: str, kind: str) -> None:
-    @examples({"http": 100, "websocket": 50}.get(kind, 20), {"http": 2_500, "websocket": 800}.get(kind, 200))
+    @examples({"http": 40, "websocket": 20}.get(kind, 10), {"http": 2_500, "websocket": 800}.get(kind, 200))
     @given(generated_apps.scripts(kind), generated_apps.plans(kind), generated_apps.options)
     @example((Return(5),), Plan(), Options())
     def compared(steps: tuple[Step, ...], plan: Plan, chosen: Options) -> None:
@@ -196,7 +196,7 @@ def test_an_application_of_any_steps_is_the_same_with_capture(backend: str, kind
 def test_an_application_of_a_framework_is_the_same_with_capture_anywhere_in_it(
     backend: str, framework: str, kind: str
 ) -> None:
-    @examples(50 if kind == "http" else 15, 700 if kind == "http" else 200)
+    @examples(20 if kind == "http" else 8, 700 if kind == "http" else 200)
     @given(st.data(), framework_apps.sites(framework), generated_apps.options)
     def compared(data: st.DataObject, site: Site, chosen: Options) -> None:
         plan: Plan = data.draw(framework_apps.visits(site, kind))
@@ -267,7 +267,7 @@ def test_whatever_is_thrown_in_at_any_suspension_comes_out_as_it_went_in(kind: s
         error = None if thrown is None else run.new(thrown("thrown in", at))
         return run, contextvars.Context().run(by_hand, run, watch(run.app), error, at)
 
-    @examples(50, 500)
+    @examples(20, 500)
     @given(
         generated_apps.scripts(kind, loop=False),
         generated_apps.plans(kind),

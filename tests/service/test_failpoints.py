@@ -419,9 +419,13 @@ def still_works(middleware: CaptureMiddleware) -> bool:
     return whole and sums.kept == len(kept) == 2 and sums.held_bytes == sum(each.size for each in kept)
 
 
-def lines(at: Callable[[int], bool]) -> int:
-    """Call `at` with 1, 2, 3 and so on until there is no such line, and return how many there were."""
-    return next(number for number in count() if not at(number + 1))
+def lines(at: Callable[[int], bool], first: int = 0) -> int:
+    """Call `at` with 1, 2, 3 and so on until there is no such line, and return how many there were.
+
+    The fast run takes every third, so that requests that begin elsewhere share the lines they have in common.
+    """
+    steps = count() if PROVE else count(first % 3, 3)
+    return next(number for number in steps if not at(number + 1))
 
 
 def kinds_at(number: int) -> list[Callable[[], Exception]]:
@@ -446,7 +450,7 @@ def test_a_fault_at_any_line_is_counted_and_changes_nothing_for_the_host(name: s
         FIGURES["lines on the request path"] += reached
         return reached
 
-    assert lines(at) > 5
+    assert lines(at, [*REQUESTS].index(name)) > 5
     assert not harm, "\n".join(sorted(set(harm)))
 
 
@@ -488,7 +492,7 @@ def test_what_is_no_error_passes_from_any_line_as_it_is(name: str) -> None:
             reached = reached or bool(failpoint.place)
         return reached
 
-    assert lines(at) > 5
+    assert lines(at, [*REQUESTS].index(name)) > 5
     assert not harm, "\n".join(sorted(set(harm)))
 
 

@@ -450,7 +450,7 @@ BODIES = BYTES | st.lists(PIECES).map(b"".join)
 HEADERS = st.sampled_from([{}, NDJSON, {"content-type": "application/json"}, GZIP])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(BODIES, HEADERS, st.booleans(), st.integers(1, 4))
 async def test_no_body_is_answered_with_an_error_of_ours_and_every_line_is_accounted_for(
     body: bytes, headers: dict[str, str], packed: bool, pieces: int
@@ -477,7 +477,7 @@ async def test_no_body_is_answered_with_an_error_of_ours_and_every_line_is_accou
 
 
 @pytest.mark.guarantees("18", "26")
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=70, deadline=None)
 @given(BYTES)
 async def test_no_body_of_a_log_is_refused(body: bytes) -> None:
     bus = EventBus()
