@@ -24,9 +24,9 @@ test: $(VENV)/test-requirements $(VENV)/linked $(VENV)/browser $(VENV)/servers $
 	@echo "Running the tests in three parts, side by side; what mypy and the two with a browser say comes last" >&2
 	@$(call part,one,tests/e2e $(call but,$(EARLY)),$(FIRST)) & one=$$!; \
 	  $(call part,two,$(EARLY),$(SECOND)) & two=$$!; \
-	  $(BIN)/mypy > $(VENV)/mypy.log 2>&1; types=$$?; \
+	  $(BIN)/mypy > $(VENV)/mypy.log 2>&1 & types=$$!; \
 	  $(BIN)/python -m pytest -q --ignore tests/e2e $(call but,$(FIRST) $(SECOND)); three=$$?; \
-	  wait $$one; one=$$?; wait $$two; two=$$?; \
+	  wait $$one; one=$$?; wait $$two; two=$$?; wait $$types; types=$$?; \
 	  cat $(VENV)/one.log $(VENV)/two.log $(VENV)/mypy.log; exit $$(( types || one || two || three ))
 
 # Three, because each of them waits a fifth of its time. What has no browser comes after what has, in a process of its

@@ -7,6 +7,7 @@ import msgspec
 from fastapi import FastAPI
 from msgspec.json import schema_components
 
+from reqscope.bus.refusedfields import RefusedFields
 from reqscope.bus.routestats import RouteRow
 from reqscope.bus.running import Running
 from reqscope.bus.schema import Detail, FailureView, Summary
@@ -53,9 +54,10 @@ class InFlight(msgspec.Struct):
 
 
 class Failures(msgspec.Struct):
-    """The latest first."""
+    """Exceptions, the latest first, and the fields that the latest answers of 422 say were refused."""
 
     errors: list[FailureView]
+    refused: RefusedFields
 
 
 class Routes(msgspec.Struct):

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from reqscope.bus import Event, EventBus, Filter, FilterError
 from reqscope.bus.encoding import encode
 from reqscope.bus.filter_syntax import MAX_LENGTH
+from reqscope.bus.refusedfields import refused_fields
 from reqscope.bus.routestats import WINDOWS
 from reqscope.bus.running import merged
 from reqscope.bus.schema import Summary, detail, failure_view, view
@@ -76,9 +77,10 @@ def query_router(pipeline: Pipeline, more: Statistics, receiver: Receiver | None
         answered = {"answered": receiver.running.answered, "expected": workers.expected}
         return JSON({"in_flight": running, "count": count + workers.in_flight, **answered})
 
-    @router.get("/api/errors", summary="Exceptions by type, route and line, the latest first")
+    @router.get("/api/errors", summary="Exceptions by type, route and line, and fields that validation refused")
     async def errors() -> Response:
-        return JSON({"errors": [failure_view(group, bus.boot) for group in bus.failures.latest()]})
+        groups = [failure_view(group, bus.boot) for group in bus.failures.latest()]
+        return JSON({"errors": groups, "refused": refused_fields(bus.ring, bus.boot)})
 
     @router.get("/api/routes", summary="Numbers by route, the busiest first")
     async def routes(

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any, Final, TypeAlias
 
 from reqscope.bus import EventBus, Stats
+from reqscope.bus.refusedfields import refused_fields
 from reqscope.bus.routestats import WINDOWS
 from reqscope.bus.schema import failure_view
 
@@ -12,6 +13,7 @@ LIVE: Final = "live"
 PAGES: Final = ("routes", "errors", "flight", "runs", "mock", "system")
 
 _MOST_ERRORS: Final = 100
+_MOST_FIELDS: Final = 100
 _MOST_IN_FLIGHT: Final = 200
 _MOST_ROUTES: Final = 501
 _NAMES: Final = ("pid", "api_port", "panel_port")
@@ -99,8 +101,12 @@ class Pages:
             for row in rows
         ]
 
-    def _errors(self) -> list[object]:
-        return [failure_view(group, self._bus.boot) for group in self._bus.failures.latest()[:_MOST_ERRORS]]
+    def _errors(self) -> object:
+        bus = self._bus
+        refused = refused_fields(bus.ring, bus.boot)
+        del refused.fields[_MOST_FIELDS:]
+        groups = [failure_view(group, bus.boot) for group in bus.failures.latest()[:_MOST_ERRORS]]
+        return {"groups": groups, "refused": refused}
 
     def _sections(self) -> list[tuple[str, list[tuple[str, str]]]]:
         bus = self._bus.statistics()

@@ -40,7 +40,7 @@ class Hints(dict[bytes, int]):
         """
         if self._foreign:
             return True
-        if b"\\u00" in data:
+        if data.find(b"\\u00") >= 0:
             data = _ASCII_ESCAPE.sub(_escaped, data)
         if len(data) > self._MANY:
             return self._has_core(data)
@@ -65,7 +65,7 @@ class Hints(dict[bytes, int]):
 
     def _has_core(self, data: bytes, gaps: bytes = _GAPS) -> bool:
         squeezed = data.translate(_LOWER, gaps)
-        return any(core in squeezed for core in self._cores)
+        return any(squeezed.find(core) >= 0 for core in self._cores)
 
 
 def _cores(names: Iterable[str]) -> tuple[bytes, ...]:

@@ -21,12 +21,14 @@ def plain(data: bytes) -> bool:
     Without `=`, `:`, `<` or `(` there is no name with a value in it, without a space, `+` or `%` no credential behind
     its scheme, without `@` no password in a URL, and no encoding either.
     """
-    return _WORDS.fullmatch(data) is not None and not _has_card(data) and _WEBHOOK not in data
+    return _WORDS.fullmatch(data) is not None and not _has_card(data) and data.find(_WEBHOOK) < 0
 
 
 def plain_looks(data: bytes) -> bool:
     """Return whether nothing in this looks like a secret, whatever the names in it say."""
-    return _PAIRS.fullmatch(data) is not None and not _has_card(data) and _WEBHOOK not in data and _MARKER not in data
+    found = data.find  # twice as quick as `in`, which asks first whether it is a number
+    looks_plain = _PAIRS.fullmatch(data) is not None and not _has_card(data)
+    return looks_plain and found(_WEBHOOK) < 0 and found(_MARKER) < 0
 
 
 def _has_card(data: bytes) -> bool:

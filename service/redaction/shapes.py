@@ -68,7 +68,7 @@ class Shapes:
     def path(self, data: bytes) -> list[Edit]:
         """Return the edits for a path, in which `;` comes before a parameter."""
         edits = looks.find(data) if self._patterns else []
-        if b";" in data:
+        if data.find(b";") >= 0:
             for match in _MATRIX.finditer(data):
                 if self._names[match[1]]:
                     edits += masking(data, *match.span(2))
@@ -81,7 +81,7 @@ class Shapes:
         if it had.
         """
         patterns = cut or (self._patterns and looks.suspect(data))
-        escapes = b"\\" in data and (b"\\u00" in data or b"\\/" in data)
+        escapes = data.find(b"\\") >= 0 and (b"\\u00" in data or b"\\/" in data)
         if not (patterns or escapes or self._hints.suspect(data) or percent_encoded(data)):
             return [], True
 
@@ -96,7 +96,7 @@ class Shapes:
         """Return the edits for what a value says. What it looks like has been seen to, unless it is encoded."""
         if cut:
             value = _CUT_PERCENT.sub(b"", value)
-        if b"%" in value or b"+" in value:
+        if value.find(b"%") >= 0 or value.find(b"+") >= 0:
             unescaped = without_percent(value, plus=True)
             found = unescaped.back(self.text(unescaped.text, cut, 1))
         elif _SEPARATOR.search(value):

@@ -197,7 +197,7 @@ def test_in_the_list_and_in_the_detail(collector: Server, spied: Callable[[str],
     # A row shows the beginning, as it was sent.
     assert {text[:300] for text in STRINGS if text.isprintable() and len(text) < 5_000} <= shown
     page.locator(".rq-view").evaluate("(view) => { view.scrollTop = 0; }")
-    step_through(page, 40 if PROVE else 20, tabs=5)
+    step_through(page, 40 if PROVE else 10, tabs=5)
 
 
 @pytest.mark.guarantees("13", "22", "23", "35", "36", "37", "38")
@@ -205,7 +205,7 @@ def test_in_headers_bodies_and_log_lines(watched: Server, spied: Callable[[str],
     page = spied(watched.panel)
     sent = 0
     with httpx.Client(base_url=watched.api, timeout=DEADLINE) as client:
-        for some in groups(STRINGS if PROVE else STRINGS[::3], 10):
+        for some in groups(STRINGS if PROVE else STRINGS[::6], 10):
             headers = [(f"x-header-{n}".encode(), header_value(text)) for n, text in enumerate(some)]
             headers.append((b"user-agent", header_value(some[0])))
             raw = [text.encode("utf-8", "surrogatepass") for text in some]

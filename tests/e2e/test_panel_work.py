@@ -29,6 +29,10 @@ async def item(item: str, request: Request):
 async def broken():
     raise LookupError("<img src=x onerror=window.hacked=1>")
 
+@app.post("/orders/{shop}")
+async def order(shop: int, amounts: list[int], note: str = ""):
+    return {}
+
 @app.get("/wait")
 async def wait():
     await gate.wait()
@@ -214,6 +218,23 @@ class TestPages:
         group.get_by_role("button", name="Latest request").click()
         expect(page.locator(".rq-detail h2")).to_contain_text("/broken")
         expect(page.locator(".rq-detail [role=tabpanel]:visible h3").first).to_have_text("Exception")
+
+    def test_fields_that_validation_refused_lead_to_their_requests(self, server: Server, open_page: OpenPage) -> None:
+        httpx.post(f"{server.api}/orders/here", json=[1, "<b>two</b>", 3, "four"])
+        httpx.post(f"{server.api}/orders/there", json=[1])
+        page = open_page(f"{server.panel}/?view=errors")
+        fields = page.locator(".rq-refused tbody tr")
+
+        expect(page.locator(".rq-refused")).to_contain_text("2 answers of 422")
+        expect(fields.first).to_contain_text("path.shop")
+        expect(fields.first.locator("td").nth(2)).to_have_text("2")
+        expect(fields.nth(1)).to_contain_text("body[]int_parsing")
+        fields.nth(1).get_by_role("button", name="body[]").click()
+        expect(page.locator(".rq-detail h2")).to_contain_text("POST /orders/here")
+        page.locator('a[data-page="errors"]').click()
+        fields.first.get_by_role("button", name="POST /orders/{shop}").click()
+        expect(page.locator('[data-id="filter"]')).to_have_value('status:422 method:POST route:"/orders/{shop}"')
+        expect(rows(page)).to_have_count(2)
 
     def test_what_is_in_flight_is_there_while_it_lasts(self, server: Server, open_page: OpenPage) -> None:
         page = open_page(f"{server.panel}/?view=flight")

@@ -36,7 +36,7 @@ def is_plain(text: bytes) -> bool:
     return kinds.isdisjoint(STEERS)
 
 
-@pytest.fixture(scope="module", params=["httptools", "h11"])
+@pytest.fixture(scope="module", params=["httptools", pytest.param("h11", marks=pytest.mark.prove)])
 def parser(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name

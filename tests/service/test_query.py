@@ -320,7 +320,8 @@ class TestInFlight:
 
 class TestErrors:
     async def test_they_are_grouped_with_the_latest_first(self, api: httpx.AsyncClient, pipeline: Pipeline) -> None:
-        assert await get(api, "/api/errors") == {"errors": []}
+        nothing = {"fields": [], "answers": 0, "unnamed": 0}
+        assert await get(api, "/api/errors") == {"errors": [], "refused": nothing}
         for number, fingerprint in enumerate("aba"):
             failure = Failure(type="ValueError", message=f"m{number}", traceback=f"t{number}", fingerprint=fingerprint)
             event = Event(time=number * 1_000_000_000, route="/x", error="ValueError", failure=failure)

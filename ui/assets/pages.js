@@ -83,9 +83,8 @@
           const cell = line.appendChild(make(i ? "td" : "th", i ? text(row) : undefined));
           if (!i) {
             cell.scope = "row";
-            const link = cell.appendChild(make("button", text(row), "rq-link"));
-            link.type = "button"; link.title = "Show its requests"; link.dataset.focus = `route ${row[0]} ${row[1]}`;
-            link.onclick = () => this.filter([row[0] && globalThis.reqscope.term("method", row[0]), row[1].startsWith("(") ? "" : `route:"${row[1].replace(/["\\]/g, "\\$&")}"`].filter(Boolean).join(" "));
+            const all = row[1].startsWith("(") ? "" : row[1]; // what is in brackets is no route
+            cell.append(this.link(text(row), "Show its requests", `route ${row[0]} ${row[1]}`, () => this.filter(ofRoute(row[0], all))));
           }
           if (key === "errors" && row[4]) cell.className = "rq-5";
         });
@@ -102,9 +101,10 @@
       button.onclick = () => { this.order = { key, down: on ? !this.order.down : key !== "route" }; this.show(...this.last); };
       return head;
     }
-    errors(groups) {
-      if (!groups.length) return [make("p", "No exception has left the application so far.", "rq-none")];
-      return groups.map((group) => {
+    errors({ groups, refused }) {
+      const fields = refused.answers ? this.refusedFields(refused) : [];
+      if (!groups.length) return [make("p", "No exception has left the application so far.", "rq-none"), ...fields];
+      return [...groups.map((group) => {
         const card = make("article", undefined, "rq-error"), head = card.appendChild(make("header"));
         const key = group["exception.fingerprint"], open = this.unfolded.has(key);
         head.append(make("h2", group["error.type"]), make("span", group["http.route"] ?? "no route", "rq-soft"), make("b", `× ${group.count}`));
@@ -118,7 +118,35 @@
         latest.type = "button"; latest.dataset.focus = "latest" + key; latest.onclick = () => this.open(group.id);
         if (open) card.append(make("pre", group["exception.stacktrace"]));
         return card;
-      });
+      }), ...fields];
+    }
+    // What validation refused, by field: one request of each is a click away, and so are all of its route.
+    refusedFields({ fields, answers, unnamed }) {
+      const section = make("section", undefined, "rq-refused");
+      section.append(make("h2", "Refused fields"));
+      const many = `${answers} answer${answers > 1 ? "s" : ""} of 422`;
+      const why = unnamed ? ` ${unnamed} of them named no field, or no body was kept: --bodies errors keeps those of requests that failed.` : "";
+      section.append(make("p", `What the latest ${many} say is wrong with requests.${why}`, "rq-soft"));
+      if (!fields.length) return [section];
+      const table = this.table(["Field", "Reason", "Route", "Answers", "Last"].map((label) => { const head = make("th", label); head.scope = "col"; return head; }));
+      for (const row of fields) {
+        const method = row["http.request.method"], route = row["http.route"] ?? "";
+        const line = table.tBodies[0].insertRow(), name = line.appendChild(make("th"));
+        name.scope = "row";
+        name.append(this.link(row.field, "Show the latest request", `field ${method} ${route} ${row.field} ${row.reason}`, () => this.open(row.id)));
+        const reason = line.appendChild(make("td", row.reason));
+        reason.append(make("span", row.message, "rq-soft"));
+        line.appendChild(make("td")).append(this.link(`${method} ${route}`.trim(), "Show its refused requests", `refused ${method} ${route} ${row.field} ${row.reason}`, () => this.filter(`status:422 ${ofRoute(method, route)}`)));
+        line.append(make("td", globalThis.reqscope.count.format(row.count)), make("td", clock(row.last)));
+      }
+      section.append(this.scroller(table, "Refused fields"));
+      return [section];
+    }
+    link(text, title, focus, follow) {
+      const link = make("button", text, "rq-link");
+      Object.assign(link, { type: "button", title, onclick: follow });
+      link.dataset.focus = focus;
+      return link;
     }
     // The frame that raised it, as far as it tells files apart; all of its path is in the title.
     raisedAt(trace) {
@@ -183,6 +211,12 @@
       table.createTBody();
       return table;
     }
+  }
+
+  // The filter that finds the requests of a route.
+  function ofRoute(method, route) {
+    const terms = [method && globalThis.reqscope.term("method", method), route && `route:"${route.replace(/["\\]/g, "\\$&")}"`];
+    return terms.filter(Boolean).join(" ");
   }
 
   function clock(timestamp) {
