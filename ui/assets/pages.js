@@ -128,16 +128,17 @@
       const why = unnamed ? ` ${unnamed} of them named no field, or no body was kept: --bodies errors keeps those of requests that failed.` : "";
       section.append(make("p", `What the latest ${many} say is wrong with requests.${why}`, "rq-soft"));
       if (!fields.length) return [section];
-      const table = this.table(["Field", "Reason", "Route", "Answers", "Last"].map((label) => { const head = make("th", label); head.scope = "col"; return head; }));
+      const table = this.table(["Field", "Answers", "Reason", "Route", "Last"].map((label) => { const head = make("th", label); head.scope = "col"; return head; }));
       for (const row of fields) {
         const method = row["http.request.method"], route = row["http.route"] ?? "";
         const line = table.tBodies[0].insertRow(), name = line.appendChild(make("th"));
         name.scope = "row";
         name.append(this.link(row.field, "Show the latest request", `field ${method} ${route} ${row.field} ${row.reason}`, () => this.open(row.id)));
+        line.append(make("td", globalThis.reqscope.count.format(row.count)));
         const reason = line.appendChild(make("td", row.reason));
         reason.append(make("span", row.message, "rq-soft"));
         line.appendChild(make("td")).append(this.link(`${method} ${route}`.trim(), "Show its refused requests", `refused ${method} ${route} ${row.field} ${row.reason}`, () => this.filter(`status:422 ${ofRoute(method, route)}`)));
-        line.append(make("td", globalThis.reqscope.count.format(row.count)), make("td", clock(row.last)));
+        line.append(make("td", clock(row.last)));
       }
       section.append(this.scroller(table, "Refused fields"));
       return [section];
