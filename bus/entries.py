@@ -28,6 +28,8 @@ def entries(events: Sequence[Event], boot: str) -> list[RequestEntry | LogEntry]
     made: list[RequestEntry | LogEntry] = []
     timestamps, names = _timestamps([event.time for event in events]), _names([event.seq for event in events], boot)
     seen, query = b"", ""
+    known: dict[int, tuple[str, str]] = {}
+    """What headers say, by their id: events whose headers are alike share one object where these needed no masking."""
     whole, no_text, no_bytes = WHOLE, "", b""
     for event, moment, name in zip(events, timestamps, names, strict=True):
         if (  # By identity, which is cheaper: there is one empty text. If it were another, `view` would say the same.
@@ -47,10 +49,12 @@ def entries(events: Sequence[Event], boot: str) -> list[RequestEntry | LogEntry]
             seen = event.query
             query = seen.decode("latin-1")
         headers = event.request_headers
-        if len(headers) > 1 and headers[0][0] == b"host" and headers[1][0] == b"user-agent":  # as most programs do
-            host, agent = headers[0][1].decode("latin-1"), headers[1][1].decode("latin-1")
+        if (place := id(headers)) in known:
+            host, agent = known[place]
+        elif len(headers) > 1 and headers[0][0] == b"host" and headers[1][0] == b"user-agent":  # as most programs do
+            known[place] = host, agent = headers[0][1].decode("latin-1"), headers[1][1].decode("latin-1")
         else:
-            host, agent = _host_and_agent(headers) if headers else ("", "")
+            known[place] = host, agent = _host_and_agent(headers)
         status = event.status
         error = event.error
         # What `schema.microseconds` does, three times: a call would cost more than the work.
@@ -93,6 +97,8 @@ def entries(events: Sequence[Event], boot: str) -> list[RequestEntry | LogEntry]
 
 def _host_and_agent(headers: Headers) -> tuple[str, str]:
     """Return what `header` finds for both, in one loop."""
+    if not headers:
+        return "", ""
     host = agent = None
     for name, value in headers:
         if host is None and name == b"host":  # which most clients send first
