@@ -23,6 +23,7 @@ _headers_complete = HttpToolsProtocol.on_headers_complete
 _message_complete = HttpToolsProtocol.on_message_complete
 _receive = HttpToolsProtocol.data_received
 _body = HttpToolsProtocol.on_body
+_response_complete = HttpToolsProtocol.on_response_complete
 
 
 class BoundedHttpTools(Bounded, HttpToolsProtocol):  # type: ignore[misc]  # it is typed for a transport of any kind
@@ -92,3 +93,7 @@ class BoundedHttpTools(Bounded, HttpToolsProtocol):  # type: ignore[misc]  # it 
     def on_message_complete(self) -> None:
         self._awaited += 1
         _message_complete(self)
+
+    def on_response_complete(self) -> None:
+        _response_complete(self)
+        self._watch_unsent()
