@@ -18,7 +18,7 @@ import msgspec
 import psutil
 
 from reqscope.bus import Event, EventBus
-from reqscope.service.bridge.bridge import connect
+from reqscope.service.bridge.addresses import connect
 from reqscope.service.bridge.carried import Sealer
 from reqscope.service.bridge.packed import Rules
 from reqscope.service.bridge.publisher import Publisher

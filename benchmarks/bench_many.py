@@ -7,7 +7,8 @@ little of. With sampling, two events of a hundred come whole and of the others t
 
 import anyio
 
-from reqscope.service.bridge.bridge import Bridge, BridgeError, connect
+from reqscope.service.bridge.addresses import connect
+from reqscope.service.bridge.bridge import Bridge, BridgeError
 from reqscope.service.bridge.packed import Packed, numbers_of, pack
 
 from .bridge_panel import Panel, panel

@@ -16,7 +16,7 @@ from typing import Any
 import anyio
 
 from reqscope.bus import EventBus, Stats
-from reqscope.service.bridge.bridge import connect
+from reqscope.service.bridge.addresses import connect
 from reqscope.service.bridge.receiver import Receiver
 
 from .server import end

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from reqscope.bus import EventBus, LoopLag, SinkRunner, Stats
 
 from .access import instead_of_uvicorn
-from .bridge.bridge import connect
+from .bridge.addresses import connect
 from .bridge.carried import Sealer
 from .bridge.packed import Rules
 from .bridge.publisher import Publisher

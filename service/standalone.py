@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 from .admin import ControlPlane
 from .admission import standalone_policy
-from .bridge.bridge import connect
+from .bridge.addresses import connect
 from .bridge.receiver import Receiver
 from .collector import data_plane
 from .hosts import hosts_for

@@ -40,7 +40,8 @@ def check_collector(settings: Settings, *, listens: bool) -> None:
     """
     if not settings.collector:
         return
-    from reqscope.service.bridge.bridge import AddressError, connect
+    from reqscope.service.bridge.addresses import connect
+    from reqscope.service.bridge.bridge import AddressError
 
     try:
         bridge = connect(settings.collector)

@@ -9,7 +9,8 @@ import anyio
 import pytest
 
 from reqscope.bus import EventBus, Failure, Stats
-from reqscope.service.bridge.bridge import Bridge, BridgeError, connect
+from reqscope.service.bridge.addresses import connect
+from reqscope.service.bridge.bridge import Bridge, BridgeError
 from reqscope.service.bridge.publisher import Publisher
 from reqscope.service.bridge.receiver import Receiver
 

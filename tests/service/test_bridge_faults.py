@@ -10,7 +10,8 @@ import anyio
 import pytest
 
 from reqscope.bus import EventBus
-from reqscope.service.bridge.bridge import AddressError, connect
+from reqscope.service.bridge.addresses import connect
+from reqscope.service.bridge.bridge import AddressError
 from reqscope.service.bridge.receiver import Receiver
 
 from .bridging import arrived, event, expected_paths, lost, panel, paths, worker

@@ -11,7 +11,8 @@ from types import ModuleType
 import anyio
 import pytest
 
-from reqscope.service.bridge.bridge import AddressError, BridgeError, connect
+from reqscope.service.bridge.addresses import connect
+from reqscope.service.bridge.bridge import AddressError, BridgeError
 from reqscope.service.bridge.packed import Packed, pack
 
 from .bridging import arrived, event, expected_paths, panel, paths, worker

@@ -15,7 +15,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from reqscope.bus import EventBus, Running
-from reqscope.service.bridge.bridge import Bridge, BridgeError, connect
+from reqscope.service.bridge.addresses import connect
+from reqscope.service.bridge.bridge import Bridge, BridgeError
 from reqscope.service.bridge.carried import Sealer
 from reqscope.service.bridge.packed import Packed, Rules, pack
 from reqscope.service.bridge.publisher import Publisher
