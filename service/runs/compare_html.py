@@ -39,7 +39,7 @@ def comparison_html(comparison: Comparison) -> str:
 def _verdict(comparison: Comparison, run: int) -> str:
     """What changed, in a sentence, and where."""
     everything, *routes = comparison.rows
-    said = [_said(name, everything.cell(run, index)) for index, name in enumerate(NAMES)]
+    said = _said([everything.cell(run, index) for index in range(len(NAMES))])
     slower, faster = (
         [row.name for row in routes if (change := row.cell(run, _P95).change) is not None and sign * change > _NOTABLE]
         for sign in (1, -1)
@@ -50,16 +50,27 @@ def _verdict(comparison: Comparison, run: int) -> str:
         if names
     ]
     tone = "failed" if slower and not faster else "passed" if faster and not slower else ""
-    title = f"{comparison.labels[run]} against {comparison.labels[0]}: {', '.join(said)}."
+    title = f"{comparison.labels[run]} against {comparison.labels[0]}: {said}."
     return (
         f'<section class="verdict {tone}"><strong>{escape(title)}</strong>{bullets(found) if found else ""}</section>'
     )
 
 
-def _said(name: str, cell: Cell) -> str:
-    if cell.change is None:
-        return f"{name} {'has too few samples' if cell.few else 'cannot be compared'}"
-    return f"{name} {100 * cell.change:+.1f} %"
+def _said(cells: list[Cell]) -> str:
+    """Return by how much each quantile changed, and which of them cannot tell."""
+    named = list(zip(NAMES, cells, strict=True))
+    changed = [f"{name} {100 * cell.change:+.1f} %" for name, cell in named if cell.change is not None]
+    few = [name for name, cell in named if cell.change is None and cell.few]
+    neither = [name for name, cell in named if cell.change is None and not cell.few]
+    if few:
+        changed.append(f"{_listed(few)} {'has' if len(few) == 1 else 'have'} too few samples")
+    if neither:
+        changed.append(f"{_listed(neither)} cannot be compared")
+    return ", ".join(changed)
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
 def _more(names: list[str]) -> str:
