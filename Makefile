@@ -32,7 +32,7 @@ test: $(VENV)/test-requirements $(VENV)/linked $(VENV)/browser $(VENV)/servers $
 # Three, because each of them waits a fifth of its time. What has no browser comes after what has, in a process of its
 # own: Playwright leaves an event loop running.
 EARLY := $(wildcard tests/e2e/test_[a-m]*.py)
-FIRST := $(wildcard tests/service/test_[ac]*.py)
+FIRST := $(wildcard tests/service/test_[acde]*.py)
 SECOND := tests/bus tests/docs tests/fuzz tests/guard tests/ui
 but = $(addprefix --ignore ,$(1))
 part = { $(BIN)/python -m pytest -q $(2); browser=$$?; $(BIN)/python -m pytest -q $(3) && exit $$browser; } > $(VENV)/$(1).log 2>&1
