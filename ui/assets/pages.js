@@ -125,7 +125,7 @@
       const section = make("section", undefined, "rq-refused");
       section.append(make("h2", "Refused fields"));
       const many = `${answers} answer${answers > 1 ? "s" : ""} of 422`;
-      const why = unnamed ? ` ${unnamed} of them named no field, or no body was kept: --bodies errors keeps those of requests that failed.` : "";
+      const why = unnamed ? ` ${unnamed} of them named no field, or no body was kept: REQSCOPE_BODIES=errors keeps those of requests that failed.` : "";
       section.append(make("p", `What the latest ${many} say is wrong with requests.${why}`, "rq-soft"));
       if (!fields.length) return [section];
       const table = this.table(["Field", "Answers", "Reason", "Route", "Last"].map((label) => { const head = make("th", label); head.scope = "col"; return head; }));
