@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from time import perf_counter
 from typing import Final
 
 import msgspec
@@ -11,8 +12,10 @@ from .ring import RingBuffer
 from .schema import NAMES
 
 _UNPROCESSABLE: Final = 422
-_MOST_LOOKED_AT: Final = 500
-"""Answers that are opened and read in one go, in which the event loop gets no turn: some milliseconds."""
+_MOST: Final = 500
+_OPENING: Final = 0.005
+"""Seconds of opening answers in one go, in which the event loop gets no turn. What is open stays so: who looks again
+sees further back."""
 _LONGEST: Final = 200
 """Characters of a name or a reason, which clients may have a part in."""
 
@@ -44,7 +47,7 @@ class RefusedFields(msgspec.Struct, gc=False):
 
     fields: list[RefusedField]
     answers: int
-    """Those that were looked at: the latest 500 that the ring has."""
+    """Those that were looked at: of the latest 500 that the ring has as many as could be opened in a moment."""
     unnamed: int
     """Those of which no body was captured, or one that names no fields."""
 
@@ -72,27 +75,35 @@ def refused_fields(ring: RingBuffer, boot: str) -> RefusedFields:
     :param boot: names the bus, for the ids of events
     """
     events = [event for event in ring.since(ring.first - 1, sealed=True).events if event.status == _UNPROCESSABLE]
-    latest = events[-_MOST_LOOKED_AT:]
     found: dict[tuple[str, str | None, str, str], RefusedField] = {}
-    unnamed = 0
-    for event in latest:
+    answers = unnamed = 0
+    deadline = perf_counter() + _OPENING
+    for event in events[: -_MOST - 1 : -1]:
+        if event.sealed is not None and perf_counter() > deadline:
+            break
         problems = {(_name(problem), problem.type[:_LONGEST]): problem for problem in _problems(event.open())}
+        answers += 1
         unnamed += not problems
         for (name, reason), problem in problems.items():
             key = (event.method, event.route, name, reason)
-            before = found.get(key)
-            found[key] = RefusedField(
-                method=event.method,
-                route=event.route,
-                field=name,
-                reason=reason,
-                message=problem.msg[:_LONGEST],
-                count=before.count + 1 if before else 1,
-                last=datetime.fromtimestamp(event.time / 1e9, UTC),
-                id=f"{boot}-{event.seq}",
-            )
+            if key not in found:
+                found[key] = _field(event, name, reason, problem, boot)
+            found[key].count += 1
     fields = sorted(found.values(), key=lambda field: (field.count, field.last), reverse=True)
-    return RefusedFields(fields, len(latest), unnamed)
+    return RefusedFields(fields, answers, unnamed)
+
+
+def _field(event: Event, name: str, reason: str, problem: _Problem, boot: str) -> RefusedField:
+    return RefusedField(
+        method=event.method,
+        route=event.route,
+        field=name,
+        reason=reason,
+        message=problem.msg[:_LONGEST],
+        count=0,
+        last=datetime.fromtimestamp(event.time / 1e9, UTC),
+        id=f"{boot}-{event.seq}",
+    )
 
 
 def _problems(event: Event) -> Sequence[_Problem]:

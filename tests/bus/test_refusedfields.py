@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from reqscope.bus import Event, RingBuffer
+from reqscope.bus import Event, RingBuffer, refusedfields
 from reqscope.bus.event import Body, Glance
 from reqscope.bus.refusedfields import refused_fields
 
@@ -118,6 +118,28 @@ def test_other_answers_stay_sealed_and_are_not_looked_at() -> None:
         event.sealed = Never()
 
     assert refused_fields(filled(*others), "boot").answers == 0
+
+
+def test_answers_are_opened_for_a_moment_and_the_next_look_goes_further_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+
+    class Slow:
+        def open(self, event: Event) -> None:
+            nonlocal now
+            now += 0.002
+
+        def glance(self, event: Event) -> Glance:
+            raise AssertionError("it was looked at")
+
+    monkeypatch.setattr(refusedfields, "perf_counter", lambda: now)
+    ring = filled(*[answered([problem("body", str(number))]) for number in range(10)])
+    for event in ring.since(0, sealed=True).events:
+        event.sealed = Slow()
+
+    looks = [refused_fields(ring, "boot") for _ in range(5)]
+
+    assert [look.answers for look in looks] == [3, 6, 9, 10, 10]
+    assert {each.field for each in looks[0].fields} == {"body.7", "body.8", "body.9"}
 
 
 def test_the_latest_five_hundred_are_looked_at() -> None:
