@@ -223,7 +223,8 @@
     }
     async steer(command) {
       if (!this.token) return { ok: true };
-      try { return await this.server.steer({ token: this.token, ...command }); } catch { return { ok: false, error: "the connection is down" }; }
+      const down = { ok: false, error: "the connection is down" }; // of some failures Gradio makes an answer that is nothing
+      try { return (await this.server.steer({ token: this.token, ...command })) ?? down; } catch { return down; }
     }
     async applyFilter() {
       const input = this.at("filter"), mistake = this.at("filter-error"), text = input.value.trim();
