@@ -9,7 +9,8 @@
   const AWAY = 10000; // milliseconds without a frame that are worth a word
 
   class Page {
-    constructor(element, props, server, trigger) {
+    constructor(element, props, functions, trigger) {
+      const server = failing(functions);
       this.root = element.querySelector(".rq");
       this.at = (id) => this.root.querySelector(`[data-id="${id}"]`);
       this.server = server; this.token = null; this.boot = ""; this.paused = false; this.missed = 0; this.seen = 0;
@@ -223,8 +224,7 @@
     }
     async steer(command) {
       if (!this.token) return { ok: true };
-      const down = { ok: false, error: "the connection is down" }; // of some failures Gradio makes an answer that is nothing
-      try { return (await this.server.steer({ token: this.token, ...command })) ?? down; } catch { return down; }
+      try { return await this.server.steer({ token: this.token, ...command }); } catch { return { ok: false, error: "the connection is down" }; }
     }
     async applyFilter() {
       const input = this.at("filter"), mistake = this.at("filter-error"), text = input.value.trim();
@@ -288,6 +288,15 @@
       const answer = await fetch(`api/events/${encodeURIComponent(id)}/replay`, edits && post), content = await answer.json();
       return answer.ok ? content : { error: content.detail };
     } catch { return { error: "the connection is down" }; }
+  }
+  // The functions of the server, which fail where a request does: Gradio only warns on the console, and answers nothing.
+  function failing(server) {
+    const fails = (name) => async (...given) => {
+      const answer = await server[name](...given);
+      if (answer === undefined) throw new Error("the connection is down");
+      return answer;
+    };
+    return Object.fromEntries(["steer", "detail", "copy_as", "complete"].map((name) => [name, fails(name)]));
   }
   // A part of a button's text that a phone has no room to show.
   function roomy(text) { return Object.assign(document.createElement("span"), { className: "rq-roomy", textContent: text }); }
