@@ -94,6 +94,18 @@ class TestConnection:
         post(server, "cut-3")
         expect_each_once(page, "cut-1", "cut-2", "cut-3")
 
+    def test_what_cannot_be_asked_is_said_where_it_was_asked(self, server: Server, page: Page) -> None:
+        httpx.post(f"{server.api}/log", content="asked for")
+        row = page.locator(".rq-row:visible").first
+        expect(row).to_be_visible()
+        page.route(re.compile("component_server"), lambda route: route.abort())
+
+        page.locator('[data-id="filter"]').press_sequentially("status:2xx ")
+        page.keyboard.press("Enter")
+        expect(page.locator('[data-id="filter-error"]')).to_have_text("the connection is down")
+        row.locator("span").nth(3).click()
+        expect(page.locator(".rq-detail")).to_contain_text("It could not be fetched: the connection is down.")
+
     @pytest.mark.guarantees("F38")
     @pytest.mark.prove
     def test_one_that_went_silent_is_noticed_said_and_made_again(self, server: Server, wire: Wire, page: Page) -> None:
