@@ -51,6 +51,126 @@ def test_a_bus_passes_its_bounds_on_to_its_ring() -> None:
     assert (statistics.capacity, statistics.max_bytes, statistics.max_age) == (5, 6, 7.0)
 
 
+class Later:
+    """Something of which an event is made later, or nothing."""
+
+    def __init__(self, time: int, *, kept: bool = True) -> None:
+        self.event = Event(time=time) if kept else None
+        self.made = 0
+        self.lost: list[Exception] = []
+
+    def make(self) -> Event | None:
+        self.made += 1
+        return self.event
+
+    def lose(self, error: Exception) -> None:
+        self.lost.append(error)
+
+
+def times(bus: EventBus) -> list[int]:
+    return [event.time for event in bus.ring.since(0).events]
+
+
+@pytest.mark.anyio
+async def test_what_is_published_soon_is_made_once_and_there_in_its_order_for_whoever_looks() -> None:
+    bus = EventBus()
+    pending = [Later(1), Later(2, kept=False), Later(3)]
+    for each in pending:
+        bus.publish_soon(each)
+
+    bus.publish(Event(time=4))
+    bus.publish_soon(Later(5))
+    bus.publish_all([Event(time=6)])
+    bus.publish_soon(Later(7))
+
+    assert times(bus) == [1, 3, 4, 5, 6, 7]
+    assert [each.made for each in pending] == [1, 1, 1]
+    assert bus.statistics().ring.published == 6
+
+
+@pytest.mark.anyio
+async def test_a_reader_that_sleeps_is_woken_by_what_is_published_soon() -> None:
+    bus = EventBus()
+    async with bus.subscribe() as reader, anyio.create_task_group() as tasks:
+        seen: list[int] = []
+
+        async def read() -> None:
+            while len(seen) < 23:
+                seen.extend(event.time for event in (await reader.receive()).events)
+
+        tasks.start_soon(read)
+        await wait_all_tasks_blocked()
+        with anyio.fail_after(5):
+            for time in range(23):
+                bus.publish_soon(Later(time))
+                if time % 10 == 3:
+                    await checkpoint()
+            while len(seen) < 23:
+                await checkpoint()
+
+    assert seen == list(range(23))
+
+
+def test_outside_of_an_event_loop_soon_is_at_once() -> None:
+    bus, pending = EventBus(), Later(1)
+
+    bus.publish_soon(pending)
+
+    assert pending.made == 1
+    assert times(bus) == [1]
+
+
+def test_what_an_event_loop_that_is_gone_left_pending_keeps_no_other_from_publishing() -> None:
+    bus, left, there = EventBus(), Later(1), Later(2)
+
+    def leave() -> None:
+        bus.publish_soon(left)
+        asyncio.get_running_loop().stop()  # before its next turn
+
+    async def publish_another() -> None:
+        bus.publish_soon(there)
+        await asyncio.sleep(0)
+        assert there.made == 1
+
+    gone = asyncio.new_event_loop()
+    gone.call_soon(leave)
+    gone.run_forever()
+    gone.close()
+    asyncio.run(publish_another())
+
+    assert times(bus) == [1, 2]
+
+
+@pytest.mark.anyio
+@pytest.mark.interpreted
+@pytest.mark.parametrize("amount", [1, 5, 8])
+async def test_what_cannot_be_published_hears_of_it(amount: int) -> None:
+    class Broken(EventBus):
+        def publish(self, event: Event) -> int:
+            raise OSError("no space left")
+
+        def publish_all(self, events: object) -> None:
+            raise OSError("no space left")
+
+    bus, pending = Broken(), [Later(time) for time in range(amount)]
+    for each in pending:
+        bus.publish_soon(each)
+    bus.settle()
+
+    assert [len(each.lost) for each in pending] == [1] * amount
+
+
+@pytest.mark.anyio
+async def test_a_bus_that_is_closed_has_published_what_was_pending_and_counts_what_comes_later() -> None:
+    bus = EventBus()
+    bus.publish_soon(Later(1))
+    bus.close()
+    bus.publish_soon(Later(2))
+
+    assert times(bus) == [1]
+    assert bus.statistics().refused == 1
+
+
 @pytest.mark.parametrize(("after", "seen"), [(None, [4]), (0, [1, 2, 3, 4]), (2, [3, 4]), (3, [4])])
 def test_a_reader_begins_behind_the_event_it_names_or_with_what_is_to_come(after: int | None, seen: list[int]) -> None:
     bus = EventBus()

@@ -102,21 +102,21 @@ def test_encoding_in_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Exchange, "send", send)
 
     with pytest.raises(AssertionError):
-        guard.test_what_capture_adds_to_a_request_is_bounded({}, 810, 53)
+        guard.test_what_capture_adds_to_a_request_is_bounded({}, 1_040, 62)
     with pytest.raises(AssertionError):
         guard.test_a_further_chunk_costs_little_and_allocates_nothing(True)
 
 
 def test_masking_in_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = Exchange.publish
+    whole = Exchange.describe
 
-    def publish(self: Exchange, error: BaseException | None) -> Event:
-        return whole(self, error).open()
+    def describe(self: Exchange) -> Event:
+        return whole(self).open()
 
-    monkeypatch.setattr(Exchange, "publish", publish)
+    monkeypatch.setattr(Exchange, "describe", describe)
 
     with pytest.raises(AssertionError):
-        guard.test_what_capture_adds_to_a_request_is_bounded({}, 810, 53)
+        guard.test_what_capture_adds_to_a_request_is_bounded({}, 1_040, 62)
 
 
 def test_a_ring_that_measures_what_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
