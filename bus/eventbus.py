@@ -1,11 +1,9 @@
 """Publish and subscribe, inside one process."""
 
-import asyncio
 import secrets
 import sys
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextvars import Context
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -14,7 +12,6 @@ import anyio
 from .event import Event
 from .failures import Failures
 from .inflight import InFlight
-from .pending import Pending
 from .ring import RingBuffer, RingStatistics
 from .subscription import Subscription, SubscriptionStatistics
 from .worker import thread_scheduler
@@ -24,9 +21,6 @@ Counter: TypeAlias = Callable[[Sequence[Event]], None]
 
 _NEVER: Final = sys.maxsize
 _COUNTED_AT_ONCE: Final = 500
-_MADE_AT_ONCE: Final = 8
-"""Pending events. What they hold on to until then must not set off the garbage collector, which looks when there are a
-few hundred containers more than there were; and most of what is gained is gained with a few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +50,14 @@ class EventBus:
     """
 
     def __init__(self, capacity: int = 10_000, max_bytes: int = 64 << 20, max_age: float | None = None) -> None:
-        self._ring = RingBuffer(capacity, max_bytes, max_age)
+        self.ring = RingBuffer(capacity, max_bytes, max_age)
         self.boot = secrets.token_hex(4)
         """Names this life of the bus, so that numbers of another one are not taken for its own."""
         self.in_flight = InFlight()
         """What has begun and is no event yet."""
         self.failures = Failures()
         """Exceptions, grouped."""
-        self._append = self._ring.append
-        self._pending: list[Pending] = []
-        self._settling_in: asyncio.AbstractEventLoop | None = None
-        self._nothing_bound = Context()
-        """What pending events are made in: not the context of a request, which would outlive it."""
+        self._append = self.ring.append
         self._wake_at = _NEVER
         """Number of the event that some reader sleeps until: comparing with it is all that readers cost a publisher."""
         self._news: anyio.Event | None = None
@@ -82,20 +72,12 @@ class EventBus:
         self._call_soon: Callable[[Callable[[], None]], object] | None = None
 
     @property
-    def ring(self) -> RingBuffer:
-        """What is kept, with all that was published so far, soon or at once."""
-        if self._pending:
-            self.settle()
-        return self._ring
-
-    @property
     def closed(self) -> bool:
         return self._closed
 
     @property
     def thinned(self) -> int:
         """Events that were counted and, by sampling, not kept."""
-        self.settle()
         return self._thinned
 
     def publish(self, event: Event) -> int:
@@ -103,8 +85,6 @@ class EventBus:
 
         Never blocks and never raises. To be called in the event loop's thread.
         """
-        if self._pending:
-            self.settle()
         seq = self._append(event)
         if seq >= self._wake_at:
             self._wake()
@@ -118,45 +98,9 @@ class EventBus:
         if self._closed:
             self._refused += len(events)
             return
-        ring = self.ring
-        ring.extend(events)
-        if ring.last >= self._wake_at:
+        self.ring.extend(events)
+        if self.ring.last >= self._wake_at:
             self._wake()
-
-    def publish_soon(self, pending: Pending) -> None:
-        """Put the event that `pending` makes on the bus, in the event loop's next turn.
-
-        What comes until then is made with it, in its order. Whoever looks at the ring before that finds it there.
-        Outside of asyncio's event loops it is put there at once. Never blocks. To be called in the loop's thread.
-        """
-        self._pending.append(pending)
-        if len(self._pending) >= _MADE_AT_ONCE:
-            self.settle()
-            return
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            self.settle()
-            return
-        if loop is not self._settling_in:  # else a call is on its way, unless it was in a loop that is gone
-            self._settling_in = loop
-            loop.call_soon(self._settle_in_turn, context=self._nothing_bound)
-
-    def settle(self) -> None:
-        """Put on the bus now what is to be there soon."""
-        if not self._pending:
-            return
-        pending, self._pending = self._pending, []
-        try:
-            if len(pending) == 1:
-                event = pending[0].make()
-                if event is not None:
-                    self.publish(event)
-            else:
-                self.publish_all([event for each in pending if (event := each.make()) is not None])
-        except Exception as error:
-            for each in pending:
-                each.lose(error)
 
     def thin(self, event: Event) -> None:
         """Have `event` counted without keeping it: it gets no number, and no reader sees it.
@@ -177,7 +121,6 @@ class EventBus:
 
     def count_thinned(self) -> None:
         """Hand what was thinned out so far to the counters."""
-        self.settle()
         batch, self._uncounted = self._uncounted, []
         if batch:
             for count in self._counters:
@@ -232,7 +175,7 @@ class EventBus:
         """Take events again after `close`, in whatever event loop is running now."""
         if self._closed:
             self._closed = False
-            self._append = self._ring.append
+            self._append = self.ring.append
             self._news = None
             self._wake_at = _NEVER
             self._call_soon = None
@@ -240,7 +183,6 @@ class EventBus:
     def close(self) -> None:
         """Refuse what is published from now on, and let readers end once they have read the rest."""
         if not self._closed:
-            self.settle()
             self._empty_inbox()
             self._closed = True
             self._append = self._refuse
@@ -262,7 +204,7 @@ class EventBus:
             ring=self.ring.statistics(),
             readers=tuple(reader.statistics() for reader in self._readers),
             refused=self._refused,
-            thinned=self.thinned,
+            thinned=self._thinned,
         )
 
     # What a Subscription needs.
@@ -290,10 +232,6 @@ class EventBus:
         self._wake_at = _NEVER
         if news is not None:
             news.set()
-
-    def _settle_in_turn(self) -> None:
-        self._settling_in = None
-        self.settle()
 
     def _refuse(self, event: Event) -> int:
         self._refused += 1

@@ -42,8 +42,7 @@ class CaptureMiddleware:
     request goes on; what fails too often is switched off for a while.
 
     An event is published when the last byte of the response was handed over, or when the application ends
-    without that: in the event loop's next turn, with those of other requests, or as soon as somebody looks. The
-    clock `app` is filled in when the application returns.
+    without that. The clock `app` is filled in when the application returns.
 
     Two of them with the same bus, one somewhere within the other, make one event of a request.
 
@@ -104,7 +103,6 @@ class CaptureMiddleware:
         return result  # an application has none, but if it does, the server is to judge that
 
     def statistics(self) -> CaptureStatistics:
-        self.bus.settle()  # which may fail, too
         faults = self.faults.statistics()
         return CaptureStatistics(
             in_flight=len(self.bus.in_flight),

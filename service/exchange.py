@@ -9,7 +9,7 @@ from collections.abc import Awaitable
 from contextvars import Token
 from operator import itemgetter
 from time import perf_counter
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -31,10 +31,7 @@ CLIENT_CLOSED_REQUEST: Final = 499
 SERVER_ERROR: Final = 500
 """What servers answer in the place of an application that raised, or returned without an answer."""
 
-Response: TypeAlias = tuple[int, tuple[tuple[bytes, bytes], ...], float | None]
-"""Status, headers, and when it began, in seconds from the start of the request."""
-
-_NO_RESPONSE: Final[Response] = (0, (), None)
+_NO_RESPONSE: Final = (0, b"", 0, None)
 
 _NOT_SAID: Final = {"method": "GET", "query_string": b"", "client": None, "scheme": "http", "http_version": ""}
 """What stands for what a scope leaves out."""
@@ -59,7 +56,6 @@ class Exchange:
 
     # All are set for each request: reading what only the class has costs Python more than setting it.
     __slots__ = (
-        "app",
         "bound",
         "clock",
         "disconnected",
@@ -71,9 +67,7 @@ class Exchange:
         "mark",
         "number",
         "outer",
-        "over",
         "plan",
-        "reason",
         "request_body",
         "request_id",
         "request_size",
@@ -85,10 +79,8 @@ class Exchange:
         "server_receive",
         "server_send",
         "started",
-        "status",
         "stub",
         "token",
-        "total",
         "trailers",
     )
 
@@ -107,18 +99,10 @@ class Exchange:
     request_id: str
     bound: correlation.Tokens
     token: Token[int]
-    response: Response
+    response: tuple[int, bytes, int, float | None]
+    """Status, headers and how many, and when it began, in seconds from `clock`."""
     request_size: int
     response_size: int
-    over: bool
-    """Whether all that an event says of it is known, but for `app`."""
-    total: float
-    status: int
-    """What it ended with, once it is over."""
-    reason: str | None
-    """What went wrong with it, once it is over."""
-    app: float
-    """Seconds from `clock` until the application returned; 0 before that."""
     trailers: bool
     disconnected: bool
     request_body: Chunks | None
@@ -165,10 +149,7 @@ class Exchange:
         self.token = token
         self.response = _NO_RESPONSE
         self.request_size = self.response_size = 0
-        self.trailers = self.disconnected = self.over = False
-        self.total = self.app = 0.0
-        self.status = 0
-        self.reason = None
+        self.trailers = self.disconnected = False
         self.request_body = self.response_body = None
         self.lines = self.event = self.mark = self.stub = None
         self.fault = ""
@@ -181,7 +162,7 @@ class Exchange:
                 self.request_size += len(body)
                 if self.request_body is not None:
                     self.request_body.add(body)
-            elif not self.over:
+            elif self.event is None:
                 self.disconnected = True
         except Exception as error:
             self.plan.faults.record("receive", error)
@@ -203,7 +184,7 @@ class Exchange:
                 headers = message.get("headers", ())
                 if type(headers) is not list:
                     headers = listed(headers)
-                self.response = message["status"], tuple(headers), ttfb  # a copy: middleware may add to that list
+                self.response = message["status"], encode(headers), len(headers), ttfb
                 if "trailers" in message:
                     self.trailers = message["trailers"]
                 if self.plan.echo:
@@ -234,26 +215,28 @@ class Exchange:
                     token.var.reset(token)
             except ValueError:  # the application is driven from several contexts, each of which ends by itself
                 pass
-            self.publish(error)
-            self.app = perf_counter() - self.clock
-            if error is not None or self.mark is not None:
-                self.plan.bus.settle()
-            if self.event is not None:
-                self.event.app = self.app
-                if error is not None or self.lines is not None:
-                    self.amend(self.event, error)
+            event = self.event or self.publish(error)
+            event.app = perf_counter() - self.clock
+            if error is not None or self.lines is not None:
+                self.amend(event, error)
             if self.mark is not None:
                 self.mark.ended.set()
         except Exception as fault:
             self.plan.faults.record("end", fault)
             undo(self.plan.bus, self.number, (self.token, *self.bound))
 
-    def publish(self, error: BaseException | None) -> None:
-        """Have an event made of what is known by now, soon. Only the first call does."""
-        if self.over:  # the application sends more than the protocol allows
-            return
-        self.total = perf_counter() - self.clock
-        status, reason = self.response[0], None
+    def publish(self, error: BaseException | None) -> Event:
+        """Put the event on the bus, or have it counted only."""
+        if self.event is not None:  # the application sends more than the protocol allows
+            return self.event
+        total = perf_counter() - self.clock
+        scope, plan, reason = self.scope, self.plan, None
+        head, (status, response_head, more, ttfb) = self.head, self.response
+        try:
+            described = _described(scope)
+        except KeyError:
+            described = _described({**_NOT_SAID, **scope})
+        method, path, query, client, scheme, http_version = described
         # uvicorn's `send` is a method of an object that knows whether anybody still waits for the answer; it tells
         # only applications that listen. Behind other middleware, or in another server, nobody knows.
         try:
@@ -264,63 +247,35 @@ class Exchange:
             self.disconnected = True
         if error is not None or self.disconnected or not status:
             status, reason = self.blame(status, error)
-        self.status, self.reason = status, reason
-        self.over = True
-        self.plan.bus.publish_soon(self)
-
-    def make(self) -> Event | None:
-        """See `reqscope.bus.pending.Pending`."""
-        try:
-            event, sampling = self.describe(), self.plan.sampling
-            if sampling is None or self.mark is not None or sampling.keeps(event):
-                return event
-            self.plan.bus.thin(event)
-        except Exception as error:
-            self.lose(error)
-        return None
-
-    def lose(self, error: Exception) -> None:
-        """See `reqscope.bus.pending.Pending`."""
-        self.plan.faults.record("publish", error)
-
-    def describe(self) -> Event:
-        """Return what is known as an event."""
-        scope = self.scope
-        try:
-            described = _described(scope)
-        except KeyError:
-            described = _described({**_NOT_SAID, **scope})
-        method, path, query, client, scheme, http_version = described
-        _, response_headers, ttfb = self.response
-        head, response_head = self.head, encode(response_headers)
-        sealed = SealedExchange(self.plan.gate, path, query, head, response_head, self.request_id)
-        headers = self.headers + len(response_headers)
-        size = BESIDE * headers + len(head) + len(response_head) + len(path) + len(query) + OVERHEAD
+        sealed = SealedExchange(plan.gate, path, query, head, response_head, self.request_id)
+        size = BESIDE * (self.headers + more) + len(head) + len(response_head) + len(path) + len(query) + OVERHEAD
         if self.request_body is not None or self.lines is not None:
-            size += self.seal_more(sealed, self.status >= 400 or self.reason is not None)
+            size += self.seal_more(sealed, status >= 400 or reason is not None)
         self.event = event = Event(  # by position: naming the fields costs half as much again as making the event
             self.started,
             "request",
             _SHARED.get(method, method),
             route_template(scope, self.root),
-            self.status,
+            status,
             client[0] if client else "",
             scheme,
             _SHARED.get(http_version, http_version),
             self.request_size,
             self.response_size,
             ttfb,
-            self.total,
-            self.reason,
+            total,
+            reason,
             size,
             sealed,
         )
-        if self.app:
-            event.app = self.app
         if self.stub is not None:
             event.stub = self.stub
         if self.mark is not None:
             event.replay_of, self.mark.event = self.mark.original, event
+        if plan.sampling is None or self.mark is not None or plan.sampling.keeps(event):
+            plan.bus.publish(event)
+        else:
+            plan.bus.thin(event)
         return event
 
     def blame(self, status: int, error: BaseException | None) -> tuple[int, str | None]:

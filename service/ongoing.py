@@ -38,7 +38,7 @@ def current() -> "Exchange | None":
 def unfinished(number: int) -> "Exchange | None":
     """Return the exchange of that number, or else the next outer one, that has not published its event."""
     exchange = unended.get(number)
-    while exchange is not None and exchange.over:  # servers begin requests in old contexts
+    while exchange is not None and exchange.event is not None:  # servers begin requests in old contexts
         exchange = exchange.outer
     return exchange
 

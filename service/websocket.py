@@ -9,7 +9,7 @@ from starlette.types import Message
 from reqscope.bus import Event
 
 from .exchange import CLIENT_CLOSED_REQUEST, DISCONNECTED, Exchange, unanswered
-from .heads import listed
+from .heads import encode, listed
 
 _SWITCHING: Final = 101
 _FORBIDDEN: Final = 403
@@ -63,10 +63,11 @@ class WebSocketExchange(Exchange):
 
     def _respond(self, status: int, message: Message) -> None:
         ttfb = perf_counter() - self.clock
-        self.response = status, tuple(listed(message.get("headers", ()))), ttfb
+        headers = listed(message.get("headers", ()))
+        self.response = status, encode(headers), len(headers), ttfb
 
-    def describe(self) -> Event:
-        event = super().describe()
+    def publish(self, error: BaseException | None) -> Event:
+        event = super().publish(error)
         event.kind = "websocket"
         event.messages_received, event.messages_sent = self.received, self.sent
         event.close_code = self.close_code

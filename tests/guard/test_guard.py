@@ -71,16 +71,14 @@ def one_more(kind: Any, amount: int = 100) -> Work:
 @pytest.mark.parametrize(
     ("options", "bytecodes", "calls"),
     [
-        ({"correlate": False}, 980, 58),
-        ({}, 1_040, 62),
-        ({"bodies": "errors"}, 1_190, 71),
-        ({"bodies": "all"}, 1_270, 82),
+        ({"correlate": False}, 765, 45),
+        ({}, 815, 49),
+        ({"bodies": "errors"}, 955, 57),
+        ({"bodies": "all"}, 1_025, 67),
     ],
     ids=["without request ids", "as it comes", "bodies of errors", "all bodies"],
 )
 def test_what_capture_adds_to_a_request_is_bounded(options: dict[str, Any], bytecodes: int, calls: int) -> None:
-    # A fifth more than when each request made its event by itself: that is done for several at a time now, whose code
-    # and memory are at hand then, and here there is but one, and no event loop.
     cost = added(**options)
 
     assert cost.bytecodes < bytecodes

@@ -798,8 +798,8 @@ class TestFaults:
         assert (answer.status_code, answer.text, answer.headers["x-tenant"]) == (201, "hello", "7")
         assert witness.seen is None
         statistics = capture.statistics()
-        assert (statistics.faults, statistics.kinds) == (1, {"publish: RuntimeError": 1})
-        assert statistics.last == "publish: RuntimeError: the bus broke"
+        assert (statistics.faults, statistics.kinds) == (1, {"send: RuntimeError": 1})
+        assert statistics.last == "send: RuntimeError: the bus broke"
         (warning,) = own(caplog)
         assert "the application is not affected" in warning
 
@@ -869,7 +869,6 @@ class TestFaults:
         capture = CaptureMiddleware(app, bus, faults=Faults(lambda: now[0]))
         for _ in range(1_000):
             await capture(scope_of(), nothing, swallow)
-            await anyio.lowlevel.checkpoint()  # which is when what was seen becomes an event
 
         statistics = capture.statistics()
         assert (statistics.faults, statistics.skipped, statistics.capturing) == (10, 990, False)
@@ -880,14 +879,12 @@ class TestFaults:
         now[0] = 30.0
         for _ in range(5):
             await capture(scope_of(), nothing, swallow)
-            await anyio.lowlevel.checkpoint()  # which is when what was seen becomes an event
         statistics = capture.statistics()
         assert (statistics.faults, statistics.skipped, statistics.capturing) == (11, 994, False)
 
         now[0], bus.broken = 60.0, False
         for _ in range(5):
             await capture(scope_of(), nothing, swallow)
-            await anyio.lowlevel.checkpoint()  # which is when what was seen becomes an event
         statistics = capture.statistics()
         assert (statistics.faults, statistics.skipped, statistics.capturing) == (11, 994, True)
         assert bus.ring.last == 5

@@ -122,8 +122,6 @@ KINDS: Final[list[Callable[[], Exception]]] = [
 EXPECTED: Final = {
     # Python's word for a context that is not ours to put back.
     KINDS[0]: re.compile(r"for token in .*|leave\(.*|token\.var\.reset\(.*"),
-    # For where no event loop runs.
-    KINDS[2]: re.compile(r"loop = asyncio\.get_running_loop\(\)"),
     # And for what a scope leaves out, for which something else stands then.
     KINDS[5]: re.compile(r"described = _described\(scope\)"),
 }
