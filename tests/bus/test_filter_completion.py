@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from reqscope.bus import Filter
 from reqscope.bus.filter_completion import MAX_COMPLETIONS, complete
+from reqscope.bus.filter_syntax import MAX_LENGTH
 from reqscope.bus.filter_fields import FIELDS
 
 FAST = settings(derandomize=True, deadline=None, max_examples=100)
@@ -105,4 +106,4 @@ def test_no_text_makes_completing_slow(part: str) -> None:
     text = part * 100_000
 
     for cursor in (0, 50, 9_999, len(text)):
-        complete(text, cursor, seen)
+        assert all(each.start <= min(cursor, MAX_LENGTH) <= each.end for each in complete(text, cursor, seen))
