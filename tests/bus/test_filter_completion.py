@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from reqscope.bus import Filter
 from reqscope.bus.filter_completion import MAX_COMPLETIONS, complete
-from reqscope.bus.filter_syntax import MAX_LENGTH
 from reqscope.bus.filter_fields import FIELDS
+from reqscope.bus.filter_syntax import MAX_LENGTH
 
 FAST = settings(derandomize=True, deadline=None, max_examples=100)
 
